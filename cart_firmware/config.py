@@ -1,0 +1,76 @@
+"""The cart's configuration file, described. Unknown keys stop the start (cart_protocol.host.configuration)."""
+
+from pathlib import Path
+
+import msgspec
+
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    cart: str
+    """Id of this cart; the common name of its certificate."""
+    store: str
+    """Id of the store it belongs to."""
+    phone_page: str
+    """Address of the store's phone page; the cart's code is appended as ?code=."""
+
+
+class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    host: str
+    port: int = 8883
+    authority: Path
+    """Certificate of the store's authority (PEM)."""
+    certificate: Path
+    key: Path
+    keepalive_s: int = 15
+
+
+class LoadCellSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    device: str = "hx711-spi:0.0"
+    """'hx711-spi:BUS.CHIP', or 'hx711-spi:package.module:callable?key=value' for another SPI bus."""
+    rate_hz: int = 80
+    """10 or 80, as the RATE pin is strapped."""
+    counts_per_kilogram: float = 83_886.08
+    """Slope from calibration. Default: 50 kg, 2 mV/V cell at gain 128 (HX711 datasheet: full scale +-20 mV at 5 V)."""
+    zero_counts: int = 0
+    """Counts of the empty platform at calibration."""
+
+
+class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    device: str = "rpicam"
+    """'rpicam', 'picamera2', 'v4l2:0', 'file:VIDEO', 'folder:DIR', or 'pipe:COMMAND' writing I420 to its output."""
+    width: int = 640
+    height: int = 480
+    frames_per_second: int = 15
+
+
+class Screen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    host: str = "127.0.0.1"
+    """The screen is the cart's own: loopback only."""
+    port: int = 8080
+
+
+class Weighing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    window_ms: int = 500
+    """A quiet window: reference/hardware, section 2, table of simulated trips."""
+    band_mg: int = 6_000
+    """Greatest range of its four block means."""
+    smallest_step_mg: int = 12_000
+    """Changes below this are drift."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    identity: Identity
+    broker: Broker
+    state: Path
+    """Folder for the outbox; on the data partition."""
+    price_book_key: Path
+    """The store's public key (PEM, Ed25519) that signs price books."""
+    load_cell: LoadCellSettings = LoadCellSettings()
+    camera: CameraSettings = CameraSettings()
+    screen: Screen = Screen()
+    weighing: Weighing = Weighing()
+    outbox_capacity: int = 50_000
+    """Unacknowledged events kept; at the bound the cart stops accepting scans and says so."""
+    scan_patience_s: int = 20
+    """How long a scan waits for its weight before it is abandoned."""

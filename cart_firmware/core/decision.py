@@ -1,0 +1,100 @@
+"""What every decision of the cart works on: a draft of the next basket, and the evidence that decides nothing yet.
+
+A draft is thrown away when its events cannot be recorded; the basket is then as it was, and the evidence waits.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from cart_protocol.basket import Basket, CartEvent, Line, LoadSettled, WeightUnexplained, evolve
+from cart_protocol.ids import ScanId
+from cart_protocol.mass import ZERO, Mass, Variance
+from cart_protocol.pricing.price_book import Prices
+
+UNKNOWN_US = -(1 << 62)
+"""When something happened that happened before this program was started."""
+
+
+class HeldStep(msgspec.Struct, frozen=True):
+    """A step that nothing explains yet and that was not yet asked about."""
+
+    at_us: int
+    mass: Mass
+    variance: Variance
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A line that left a moment ago and may come back."""
+
+    at_us: int
+    line: Line
+
+
+class Evidence(msgspec.Struct, kw_only=True):
+    """What was seen and is not in any event. Lost with the program: what matters of it is weighed again."""
+
+    level: Mass = ZERO
+    """The load above the calibrated zero as last reported, with all steps up to now and none that is to come."""
+    variance: Variance = Variance(0)
+    quiet: bool = False
+    held: tuple[HeldStep, ...] = ()
+    taken: tuple[Taken, ...] = ()
+    scanned_us: dict[ScanId, int] = {}
+    """When each pending scan was made; one that is missing was made before the start."""
+    asked_us: dict[int, int] = {}
+    """When each unexplained step happened, likewise."""
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What decisions depend on beside the basket and the evidence."""
+
+    prices: Prices | None
+    mint: Callable[[], str]
+    """Gives a new id with every call."""
+    now_us: int
+    """When the evidence that is decided upon was complete."""
+    code: str = ""
+    """The code to show when this decision sets the cart free."""
+    scan_patience_us: int = 20_000_000
+    drift_mg: int = 6_000
+    """A settled load is recorded anew when it crept this far."""
+
+
+class Draft:
+    """The basket and the evidence as they will be, and the events that lead there."""
+
+    def __init__(self, basket: Basket, evidence: Evidence) -> None:
+        self.basket = msgspec.structs.replace(
+            basket, lines=dict(basket.lines), pending=dict(basket.pending), unexplained=dict(basket.unexplained)
+        )
+        self.evidence = msgspec.structs.replace(
+            evidence, scanned_us=dict(evidence.scanned_us), asked_us=dict(evidence.asked_us)
+        )
+        self.events: list[CartEvent] = []
+
+    def add(self, event: CartEvent) -> None:
+        evolve(self.basket, event)
+        self.events.append(event)
+
+    def is_held(self, step: HeldStep) -> bool:
+        """Return whether this very step is still undecided: another one may look the same."""
+        return any(held is step for held in self.evidence.held)
+
+    def ask(self, step: HeldStep) -> None:
+        """Stop waiting for an explanation of a held step: say that there is none."""
+        self.evidence.held = tuple(held for held in self.evidence.held if held is not step)
+        number = self.basket.steps + 1
+        self.evidence.asked_us[number] = step.at_us
+        self.add(WeightUnexplained(number=number, step=step.mass))
+
+    def settle(self, *, at_least: int = 1) -> None:
+        """Record the load that the events account for, if it is another by at least so many milligrams."""
+        settled = settled_load(self.basket, self.evidence)
+        if abs(settled - self.basket.settled) >= at_least:
+            self.add(LoadSettled(settled=settled, variance=self.evidence.variance))
+
+
+def settled_load(basket: Basket, evidence: Evidence) -> Mass:
+    """Return the load above the session's tare without the steps that are not decided yet."""
+    return Mass(evidence.level - basket.tare - sum(step.mass for step in evidence.held))

@@ -1,0 +1,71 @@
+"""What a cart lacks, from when its parts were last heard: silence is a fault, and so is too much nonsense."""
+
+from collections import deque
+
+import msgspec
+
+from cart_protocol.basket import Fault
+
+CELL_SILENT_US = 2_000_000
+CAMERA_SILENT_US = 5_000_000
+CELL_STARTS_US = 3_000_000
+CAMERA_STARTS_US = 15_000_000
+"""A camera's program takes seconds on a Raspberry Pi; until then it is not missed."""
+SATURATED_US = 1_000_000
+_MANY_FAILURES = 10
+_FAILURES_WITHIN_US = 10_000_000
+
+
+class Health(msgspec.Struct):
+    """Told what the sensors do. All times are monotonic microseconds; `started_us` begins the time they may take."""
+
+    started_us: int
+    cell_us: int | None = None
+    frame_us: int | None = None
+    saturated_since_us: int | None = None
+    outbox_full: bool = False
+    price_book: bool = False
+    failures: deque[int] = msgspec.field(default_factory=lambda: deque[int](maxlen=_MANY_FAILURES))
+    """When the last readings failed."""
+
+    def weighed(self, at_us: int) -> None:
+        self.cell_us, self.saturated_since_us = at_us, None
+
+    def reading_failed(self, at_us: int) -> None:
+        self.failures.append(at_us)
+
+    def saturated(self, at_us: int) -> None:
+        """A reading at the converter's end is a reading: the cell is not silent."""
+        self.cell_us = at_us
+        self.saturated_since_us = at_us if self.saturated_since_us is None else self.saturated_since_us
+
+    def framed(self, at_us: int) -> None:
+        self.frame_us = at_us
+
+    def faults(self, now_us: int) -> tuple[Fault, ...]:
+        """Return what is wrong now, always in the same order."""
+        judged = (
+            (Fault.LOAD_CELL_SILENT, self._silent(self.cell_us, now_us, CELL_STARTS_US, CELL_SILENT_US)),
+            (Fault.LOAD_CELL_SATURATED, self._is_saturated(now_us)),
+            (Fault.LOAD_CELL_UNRELIABLE, self._is_unreliable(now_us)),
+            (Fault.CAMERA_SILENT, self._silent(self.frame_us, now_us, CAMERA_STARTS_US, CAMERA_SILENT_US)),
+            (Fault.OUTBOX_FULL, self.outbox_full),
+            (Fault.NO_PRICE_BOOK, not self.price_book),
+        )
+        return tuple(fault for fault, present in judged if present)
+
+    def _silent(self, last_us: int | None, now_us: int, starts_us: int, silent_us: int) -> bool:
+        if last_us is None:
+            return now_us - self.started_us > starts_us
+        return now_us - last_us > silent_us
+
+    def _is_saturated(self, now_us: int) -> bool:
+        return self.saturated_since_us is not None and now_us - self.saturated_since_us >= SATURATED_US
+
+    def _is_unreliable(self, now_us: int) -> bool:
+        return len(self.failures) == _MANY_FAILURES and now_us - self.failures[0] <= _FAILURES_WITHIN_US
+
+
+def progressing(last_us: int | None, now_us: int, patience_us: int) -> bool:
+    """Return whether a loop turned over lately; one that never did is a fault to show, which no restart would cure."""
+    return last_us is None or now_us - last_us <= patience_us

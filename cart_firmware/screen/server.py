@@ -1,0 +1,177 @@
+"""The cart's own page: one server on loopback, one stream of whole views per page, no asset from anywhere else."""
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from importlib.resources import files
+from ipaddress import ip_address
+
+import uvicorn
+from litestar import Litestar, Response, get
+from litestar.config.allowed_hosts import AllowedHostsConfig
+from litestar.datastructures import CacheControlHeader
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from cart_firmware.config import Screen
+from cart_firmware.screen.page import Page
+from cart_firmware.services.show import ScreenSource
+from cart_protocol.host.clock import Clock
+from cart_protocol.host.configuration import ConfigurationError
+
+_HEARTBEAT_S = 15
+_RECONNECT_MS = 1_000
+_GRACE_S = 1
+"""For answers under way when the server ends; streams end by themselves (uvicorn would wait for them for ever)."""
+_ASSETS = {"screen.css": "text/css", "screen.js": "text/javascript"}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class ScreenServer:
+    """Serves the cart's page. Binds its port at once; `serve()` answers until `close()` is called or it is cancelled.
+
+    Args:
+        source: where the views come from.
+        settings: host, a loopback address, and port; port 0 takes any free one (see `address`).
+        clock: for the time of day since when the cart is offline.
+
+    Raises:
+        ConfigurationError: the host is not a loopback address, or the port is taken.
+    """
+
+    def __init__(self, source: ScreenSource, settings: Screen, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._socket = _bound(settings)
+        host, port = self._socket.getsockname()[:2]
+        self.address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+        self._serving = False
+        self._closing = asyncio.Event()
+        self._offline_since_ms: int | None = None
+        assets = {name: files("cart_firmware.screen").joinpath("static", name).read_bytes() for name in _ASSETS}
+        self._page = Page(hashlib.sha256(b"".join(assets.values())).hexdigest()[:12])
+        self._app = self._routes(assets)
+
+    async def serve(self) -> None:
+        self._serving = True
+        server = _Embedded(
+            uvicorn.Config(
+                self._app, log_config=None, access_log=False, server_header=False, ws="none", lifespan="off",
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )  # fmt: skip
+        serving = asyncio.create_task(server.serve(sockets=[self._socket]), name="screen")
+        closing = asyncio.create_task(self._closing.wait())
+        try:
+            await asyncio.wait((serving, closing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._closing.set()
+            closing.cancel()
+            server.should_exit = True
+            await serving
+            self._socket.close()
+
+    def close(self) -> None:
+        """End every stream and let `serve()` return, within a second. Harmless when repeated."""
+        self._closing.set()
+        if not self._serving:
+            self._socket.close()
+
+    def _routes(self, assets: dict[str, bytes]) -> Litestar:
+        @get("/", media_type="text/html", cache_control=CacheControlHeader(no_store=True))
+        async def page() -> str:
+            return self._page.whole(self._source.view(), self._offline_since())
+
+        @get("/events", cache_control=CacheControlHeader(no_store=True))
+        async def events() -> ServerSentEvent:
+            return ServerSentEvent(self._messages())
+
+        return Litestar(
+            [page, events, *(_asset(name, content) for name, content in assets.items())],
+            openapi_config=None,
+            response_headers=_HEADERS,
+            allowed_hosts=AllowedHostsConfig(
+                [f"{host}:{self._socket.getsockname()[1]}" for host in ("localhost", "127.0.0.1", "[::1]")]
+            ),
+            logging_config=None,
+        )
+
+    async def _messages(self) -> AsyncIterator[ServerSentEventMessage]:
+        """The view at once, and again after each change; a heartbeat when nothing changes."""
+        shown: int | None = None
+        while not self._closing.is_set():
+            view = self._source.view()
+            if view.revision != shown:
+                shown = view.revision
+                html = self._page.fragment(view, self._offline_since())
+                yield ServerSentEventMessage(data=html, event="view", id=shown, retry=_RECONNECT_MS)
+            elif not await self._changed(shown):
+                yield ServerSentEventMessage(data="", event="heartbeat")
+
+    async def _changed(self, revision: int) -> bool:
+        """Wait for another view or the end; return False when neither came within a heartbeat."""
+        waits = [
+            asyncio.ensure_future(self._source.wait_for_change(revision)),
+            asyncio.ensure_future(self._closing.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(waits, timeout=_HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return bool(done)
+
+    def _offline_since(self) -> str:
+        """Return the local time of day of the first view that was offline, or nothing while the store is there."""
+        if not self._source.view().offline:
+            self._offline_since_ms = None
+            return ""
+        if self._offline_since_ms is None:
+            self._offline_since_ms = self._clock.wall_ms()
+        return datetime.fromtimestamp(self._offline_since_ms / 1_000, UTC).astimezone().strftime("%H:%M")
+
+
+def _asset(name: str, content: bytes) -> HTTPRouteHandler:
+    @get(f"/{name}", cache_control=CacheControlHeader(max_age=31_536_000, immutable=True))
+    async def asset() -> Response[bytes]:
+        return Response(content, media_type=_ASSETS[name])
+
+    return asset
+
+
+class _Embedded(uvicorn.Server):
+    """A server inside a program that handles its own signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _bound(settings: Screen) -> socket.socket:
+    try:
+        loopback = ip_address(settings.host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ConfigurationError(f"screen.host: {settings.host!r} is no loopback address; write '127.0.0.1'")
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"screen.port: {settings.host}:{settings.port}: {error.strerror}; choose another port, or end who has it"
+        ) from error
+    return listener

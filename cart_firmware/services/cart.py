@@ -1,0 +1,110 @@
+"""A whole cart but for its devices and its screen: what the program and the stage build alike."""
+
+import asyncio
+from importlib.metadata import PackageNotFoundError, version
+
+from cart_firmware.config import Settings
+from cart_firmware.core.calibration import Calibration
+from cart_firmware.core.health import Health
+from cart_firmware.core.scanning import Scanner
+from cart_firmware.core.weighing import Weigher
+from cart_firmware.ports import FrameSource, LoadCell, Outbox, StoreLink
+from cart_firmware.services.fuse import Address, Fuse
+from cart_firmware.services.memory import Memory
+from cart_firmware.services.price_book import Verify
+from cart_firmware.services.sense import BarcodeReader, Eye, Scale
+from cart_firmware.services.show import ShowCase
+from cart_firmware.services.sync import Sync
+from cart_firmware.services.watch import Loop, Watch
+from cart_protocol.host.clock import Clock, IdMint
+from cart_protocol.host.service_manager import ServiceManager
+
+_CLOSE_S = 1.5
+"""For taking leave of the store and ending the camera's program: SIGTERM is answered within two seconds."""
+
+
+class Cart:
+    """Owns the devices it is given from now on: `run` closes them when it ends, however it ends."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        mint: IdMint,
+        *,
+        load_cell: LoadCell,
+        frames: FrameSource,
+        reader: BarcodeReader,
+        link: StoreLink,
+        outbox: Outbox,
+        verify: Verify,
+        service_manager: ServiceManager | None = None,
+    ) -> None:
+        self._load_cell, self._frames = load_cell, frames
+        self._service_manager = service_manager or ServiceManager({})
+        memory, health, scanner = Memory(outbox), Health(started_us=clock.monotonic_us()), Scanner()
+        self.show_case = ShowCase(settings.identity.cart)
+        self.fuse = Fuse(
+            memory,
+            clock,
+            mint,
+            scanner=scanner,
+            health=health,
+            show_case=self.show_case,
+            address=Address(settings.identity.cart, settings.identity.phone_page),
+            verify=verify,
+            scan_patience_s=settings.scan_patience_s,
+            drift_mg=settings.weighing.smallest_step_mg // 2,
+        )
+        self.scale = Scale(load_cell, self._weigher(settings, load_cell), health, clock, self.fuse.submit)
+        self.eye = Eye(frames, reader, scanner, health=health, clock=clock, submit=self.fuse.submit)
+        self.sync = Sync(
+            link,
+            memory,
+            clock,
+            truth=self.fuse.truth,
+            submit=self.fuse.submit,
+            room_made=self.fuse.room_made,
+            software=_software(),
+        )
+        self.fuse.join(grown=self.sync.grown, offline=lambda: self.sync.offline, store_ms=self.sync.store_ms)
+        loops: dict[str, Loop] = {"scale": self.scale, "camera": self.eye, "fuse": self.fuse, "sync": self.sync}
+        self.watch = Watch(self._service_manager, clock, loops)
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        try:
+            await self.fuse.start()
+            self._service_manager.ready("serving")
+            async with asyncio.TaskGroup() as group:
+                for loop in (self.fuse, self.scale, self.eye, self.sync, self.watch):
+                    group.create_task(loop.run(), name=type(loop).__name__.lower())
+        finally:
+            self._service_manager.stopping()
+            await self._close()
+
+    async def _close(self) -> None:
+        self._load_cell.close()
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await asyncio.gather(self.sync.close(), self._frames.close(), return_exceptions=True)
+        except TimeoutError:
+            pass  # whoever does not end in time is ended with us
+
+    def _weigher(self, settings: Settings, load_cell: LoadCell) -> Weigher:
+        cell, weighing = settings.load_cell, settings.weighing
+        return Weigher(
+            Calibration(zero_counts=cell.zero_counts, counts_per_kilogram=cell.counts_per_kilogram),
+            rate_hz=load_cell.rate_hz,
+            window_ms=weighing.window_ms,
+            band_mg=weighing.band_mg,
+            smallest_step_mg=weighing.smallest_step_mg,
+            level=self.fuse.load,
+        )
+
+
+def _software() -> str:
+    try:
+        return f"cart-firmware {version('cartwright')}"
+    except PackageNotFoundError:
+        return "cart-firmware"

@@ -1,0 +1,354 @@
+"""The one owner of the basket: takes observations in order, decides, records, and only then lets anybody know.
+
+Nothing is shown or sent that is not recorded. What cannot be recorded, because the outbox is full, was not decided: a
+scan is to be made again, a step of the load waits and is decided later, a command stays unanswered.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from cart_firmware.core import fusion, session
+from cart_firmware.core.decision import Context, Draft, Evidence
+from cart_firmware.core.health import Health
+from cart_firmware.core.prompts import Situation, prompt
+from cart_firmware.core.scanning import Scanner
+from cart_firmware.ports import OutboxFullError
+from cart_firmware.services.memory import Memory
+from cart_firmware.services.observations import BookIssued, Commanded, Loaded, Observation, Seen, Stepped
+from cart_firmware.services.price_book import PriceBookRefusedError, Verify, accept
+from cart_firmware.services.show import ScreenLine, ScreenView, ShowCase
+from cart_firmware.services.sync import Truth
+from cart_protocol.basket import (
+    Basket,
+    CartEvent,
+    CommandRefused,
+    FaultsChanged,
+    Line,
+    LineAdded,
+    LineRemoved,
+    LoadSettled,
+    Phase,
+    Position,
+    ScanAbandoned,
+    ScanRefused,
+    SessionBegan,
+    SessionEnded,
+)
+from cart_protocol.host.clock import Clock, IdMint
+from cart_protocol.ids import CommandId
+from cart_protocol.mass import Mass, shown
+from cart_protocol.messages import CartTime, Command, PriceBookIssue
+from cart_protocol.money import zero
+from cart_protocol.pricing.line import price_basket
+from cart_protocol.pricing.price_book import Prices, SoldBy
+
+_LOG = structlog.get_logger("fuse")
+_TICK_S = 0.25
+"""How late at most what only time decides: patience, faults, remarks that end."""
+_REMARK_US = 6_000_000
+"""How long a person needs for a sentence, with goods in both hands."""
+_CODE_LENGTH = 6
+_URGENT = (FaultsChanged, SessionEnded, CommandRefused)
+_QUIET_EVENTS = (LoadSettled, FaultsChanged)
+"""Nothing a shopper would see."""
+
+Decide = Callable[[Draft, Context], None]
+
+
+class Address(msgspec.Struct, frozen=True):
+    """How shoppers find this cart."""
+
+    cart: str
+    phone_page: str
+
+    def of(self, code: str) -> str:
+        return f"{self.phone_page}?code={self.cart}-{code}"
+
+
+class _Remark(msgspec.Struct, frozen=True):
+    kind: str = ""
+    subject: str = ""
+    until_us: int = 0
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    """An order that waits for the load to come to rest."""
+
+    command: Command
+    until_us: int
+
+
+class Fuse:
+    """See the module. `submit` and `refresh` may be called from the same event loop at any time."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        clock: Clock,
+        mint: IdMint,
+        *,
+        scanner: Scanner,
+        health: Health,
+        show_case: ShowCase,
+        address: Address,
+        verify: Verify,
+        scan_patience_s: int,
+        drift_mg: int,
+    ) -> None:
+        self._memory, self._clock, self._mint, self._verify = memory, clock, mint, verify
+        self._scanner, self._health, self._show_case, self._address = scanner, health, show_case, address
+        self._scan_patience_us, self._drift_mg = scan_patience_s * 1_000_000, drift_mg
+        self.basket = memory.basket()
+        self.position = memory.position
+        self._evidence = Evidence(level=Mass(self.basket.tare + self.basket.settled), variance=self.basket.variance)
+        self._prices: Prices | None = None
+        self._inbox = asyncio.Queue[Observation]()
+        self._waiting: dict[CommandId, _Waiting] = {}
+        self._remark = _Remark()
+        self._observed_us = 0
+        self._ticked_us = 0
+        self._grown: Callable[[], None] = lambda: None
+        self._is_offline: Callable[[], bool] = lambda: True
+        self._store_ms: Callable[[], int | None] = lambda: None
+        self.turned_us: int | None = None
+        self.refused_books = 0
+        self._take_kept_book()
+
+    @property
+    def load(self) -> Mass:
+        """The load above the calibrated zero that is accounted for: where weighing begins."""
+        return Mass(self.basket.tare + self.basket.settled)
+
+    def truth(self) -> Truth:
+        return Truth(self.position, self.basket)
+
+    def submit(self, observation: Observation) -> None:
+        self._inbox.put_nowait(observation)
+
+    def room_made(self) -> None:
+        """The outbox forgot what the store has committed."""
+        self._health.outbox_full = False
+
+    def join(
+        self, *, grown: Callable[[], None], offline: Callable[[], bool], store_ms: Callable[[], int | None]
+    ) -> None:
+        """Take the ways to the store, which is built after us."""
+        self._grown, self._is_offline, self._store_ms = grown, offline, store_ms
+
+    async def start(self) -> None:
+        """Record what starting means, so that a shopper sees a code."""
+        await self._decide(session.started, self._clock.monotonic_us())
+        self._show()
+
+    async def run(self) -> None:
+        while True:
+            observation = await self._next()
+            if observation is not None:
+                await self._take(observation)
+            now_us = self._clock.monotonic_us()
+            if now_us - self._ticked_us >= _TICK_S * 1_000_000:
+                self._ticked_us = now_us
+                await self._tick(now_us)
+            self._show()
+            self.turned_us = now_us
+
+    async def _next(self) -> Observation | None:
+        try:
+            async with asyncio.timeout(_TICK_S):
+                return await self._inbox.get()
+        except TimeoutError:
+            return None
+
+    # ── one observation each ──
+
+    async def _take(self, observation: Observation) -> None:
+        match observation:
+            case Stepped(step):
+                # First the evidence, which outlasts a decision that cannot be recorded.
+                held = fusion.hold(self._evidence, self.basket.phase, step)
+                await self._decide(lambda draft, context: fusion.step_seen(draft, held, context), step.at_us)
+            case Loaded(at_us, level, variance, quiet):
+                await self._decide(
+                    lambda draft, context: fusion.load_reported(draft, level, variance, context, quiet=quiet), at_us
+                )
+            case Seen(seen):
+                if not await self._decide(lambda draft, context: fusion.scan_seen(draft, seen, context), seen.at_us):
+                    _LOG.warning("a scan could not be recorded", product=str(getattr(seen, "product", "")))
+            case Commanded(command):
+                await self._command(command)
+            case BookIssued(issue):
+                await self._take_book(issue)
+
+    async def _tick(self, now_us: int) -> None:
+        faults = self._health.faults(now_us)
+        if faults != self.basket.faults:
+            _LOG.warning("faults", now=[fault.value for fault in faults])
+            await self._decide(lambda draft, _: draft.add(FaultsChanged(faults=faults)), now_us)
+        await self._decide(fusion.time_passed, now_us)
+        for waiting in list(self._waiting.values()):
+            await self._command(waiting.command)
+
+    async def _command(self, command: Command) -> None:
+        now_us = self._clock.monotonic_us()
+        if await self._memory.answered(command.id):
+            self._waiting.pop(command.id, None)
+            return
+        if session.is_expired(command, self._store_ms()):
+            await self._answer(command, lambda draft, _: session.refuse(draft, command, "expired"), now_us)
+            return
+        if session.must_wait(Draft(self.basket, self._evidence), command):
+            waiting = self._waiting.setdefault(command.id, _Waiting(command, now_us + session.FREEZE_WAIT_US))
+            if now_us < waiting.until_us:
+                return
+        await self._answer(command, lambda draft, context: session.carry_out(draft, command, context), now_us)
+
+    async def _answer(self, command: Command, decide: Decide, now_us: int) -> None:
+        self._waiting.pop(command.id, None)
+        if not await self._decide(decide, now_us):
+            _LOG.warning("a command could not be answered", command=command.id)
+
+    async def _take_book(self, issue: PriceBookIssue) -> None:
+        try:
+            prices = accept(issue, self._verify, newer_than=self._prices.version if self._prices else 0)
+        except PriceBookRefusedError as error:
+            # Every connection brings the retained issue again: the same version is no news and no refusal.
+            if not self._prices or issue.version != self._prices.version:
+                self.refused_books += 1
+                _LOG.warning("price book refused", reason=str(error))
+            return
+        try:
+            await self._memory.keep_price_book(issue)
+        except OutboxFullError as error:
+            # Good for today; after a restart the store brings it again.
+            _LOG.warning("price book not kept", reason=str(error))
+        self._use(prices)
+        _LOG.info("price book", version=prices.version, products=len(prices.book.products))
+
+    def _take_kept_book(self) -> None:
+        issue = self._memory.price_book()
+        if issue is None:
+            return
+        try:
+            self._use(accept(issue, self._verify, newer_than=0))
+        except PriceBookRefusedError as error:
+            self.refused_books += 1
+            _LOG.warning("the kept price book is refused", reason=str(error))
+
+    def _use(self, prices: Prices) -> None:
+        self._prices = prices
+        self._scanner.use(prices)
+        self._health.price_book = True
+
+    # ── deciding ──
+
+    async def _decide(self, decide: Decide, at_us: int) -> bool:
+        """Decide, record and apply; return False, with nothing changed, if there is no room to record it."""
+        draft = Draft(self.basket, self._evidence)
+        decide(draft, self._context(at_us))
+        if not draft.events:
+            self._evidence = draft.evidence
+            return True
+        urgent = any(isinstance(event, _URGENT) for event in draft.events)
+        try:
+            recorded = await self._memory.record(draft.events, self._stamp(at_us), draft.basket, urgent=urgent)
+        except OutboxFullError:
+            if not self._health.outbox_full:
+                _LOG.error("outbox full", position=self.position.seq)
+            self._health.outbox_full = True
+            return False
+        before, self.basket, self._evidence = self.basket, draft.basket, draft.evidence
+        self.position = Position(epoch=self.position.epoch, seq=recorded[-1].seq)
+        self._grown()
+        for event in draft.events:
+            self._follow(event, before, at_us)
+        return True
+
+    def _context(self, at_us: int) -> Context:
+        return Context(
+            prices=self._prices,
+            mint=self._mint.uuid,
+            now_us=at_us,
+            code=self._mint.code(_CODE_LENGTH),
+            scan_patience_us=self._scan_patience_us,
+            drift_mg=self._drift_mg,
+        )
+
+    def _stamp(self, at_us: int) -> CartTime:
+        clock = self._clock
+        return CartTime(
+            boot=clock.boot(), monotonic_us=at_us, wall_ms=clock.wall_ms(), synchronised=clock.synchronised()
+        )
+
+    # ── showing ──
+
+    def _follow(self, event: CartEvent, before: Basket, at_us: int) -> None:
+        """Remember what the screen says about an event."""
+        if not isinstance(event, _QUIET_EVENTS):
+            self._observed_us = at_us
+        match event:
+            case LineAdded(product=product, name=name):
+                self._scanner.weighed(product)
+                self._say("added", name)
+            case LineRemoved(line=line) if line in before.lines:
+                self._say("removed", before.lines[line].name)
+            case ScanRefused(reason=reason, text=text):
+                self._say(reason, text)
+            case ScanAbandoned(scan=scan) if scan in before.pending and self._remark.kind != "removed":
+                self._say("abandoned", before.pending[scan].name)
+            case SessionBegan() | SessionEnded():
+                self._remark = _Remark()
+            case _:
+                pass
+
+    def _say(self, kind: str, subject: str) -> None:
+        self._remark = _Remark(kind, subject, self._clock.monotonic_us() + _REMARK_US)
+
+    def _show(self) -> None:
+        now_us = self._clock.monotonic_us()
+        if self._remark.kind and now_us >= self._remark.until_us:
+            self._remark = _Remark()
+        # Faults are shown as they are, though they may not be recorded yet or cannot be.
+        basket = msgspec.structs.replace(self.basket, faults=self._health.faults(now_us))
+        self._show_case.show(self._view(basket))
+
+    def _view(self, basket: Basket) -> ScreenView:
+        held = self._evidence.held
+        situation = Situation(
+            basket=basket,
+            prices=self._prices,
+            held=Mass(sum(step.mass for step in held)) if held else None,
+            remark=self._remark.kind,
+            subject=self._remark.subject,
+        )
+        usable = basket.phase is Phase.IDLE and not basket.withdrawn and not basket.faults
+        totals = price_basket(self._prices, basket.line_prices()) if self._prices else None
+        nothing = zero(self._prices.currency if self._prices else "EUR")
+        return ScreenView(
+            revision=0,
+            phase=basket.phase,
+            cart=self._address.cart,
+            code=basket.code if usable else "",
+            code_url=self._address.of(basket.code) if usable else "",
+            lines=tuple(_shown_line(line) for line in basket.lines.values()),
+            pending=tuple(waiting.name for waiting in basket.pending.values()),
+            prompt=prompt(situation),
+            total=totals.total if totals else nothing,
+            tax=totals.tax if totals else nothing,
+            offline=self._is_offline(),
+            book_version=self._prices.version if self._prices else 0,
+            observed_us=self._observed_us,
+        )
+
+
+def _shown_line(line: Line) -> ScreenLine:
+    """A mass that is not printed on the pack is approximate: the cart's scale is no legal one."""
+    if line.price.sold_by is not SoldBy.KILOGRAM:
+        amount = f"{line.quantity} \N{MULTIPLICATION SIGN}"
+    elif line.marked_mass is not None:
+        amount = shown(line.marked_mass)
+    else:
+        amount = f"≈ {shown(line.mass)}"
+    return ScreenLine(line=line.line, name=line.name, amount=amount, total=line.price.total)

@@ -1,0 +1,36 @@
+"""What reaches the one owner of the basket, in the order in which it happened."""
+
+import msgspec
+
+from cart_firmware.core.scanning import Refused, Shown
+from cart_firmware.core.weighing import Step
+from cart_protocol.mass import Mass, Variance
+from cart_protocol.messages import Command, PriceBookIssue
+
+
+class Stepped(msgspec.Struct, frozen=True):
+    step: Step
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """The load between steps, above the calibrated zero."""
+
+    at_us: int
+    level: Mass
+    variance: Variance
+    quiet: bool
+
+
+class Seen(msgspec.Struct, frozen=True):
+    seen: Shown | Refused
+
+
+class Commanded(msgspec.Struct, frozen=True):
+    command: Command
+
+
+class BookIssued(msgspec.Struct, frozen=True):
+    issue: PriceBookIssue
+
+
+Observation = Stepped | Loaded | Seen | Commanded | BookIssued

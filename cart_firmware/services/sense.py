@@ -1,0 +1,165 @@
+"""The two sensors: readings of the load cell to steps, frames of the camera to products shown."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from cart_firmware.core.health import Health
+from cart_firmware.core.scanning import Refused, Scanner, Shown, Symbol
+from cart_firmware.core.weighing import Step, Weigher
+from cart_firmware.ports import FrameSource, LoadCell, LoadCellError, Sample, SaturatedError, SilentError
+from cart_firmware.services.observations import Loaded, Observation, Seen, Stepped
+from cart_protocol.host.clock import Clock
+
+_LOG = structlog.get_logger("sense")
+_REPORT_US = 1_000_000
+"""The load between steps is reported this often while it is quiet."""
+_CAMERA_AGAIN_S = 1.0
+_AFTER_FAILURE_S = 0.1
+
+Submit = Callable[[Observation], None]
+
+
+class Reading(Protocol):
+    """What a barcode reader found (cart_firmware.perception.reader.Reading)."""
+
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def symbology(self) -> str: ...
+
+
+class BarcodeReader(Protocol):
+    """Pixels to readings; may keep a core busy for tens of milliseconds."""
+
+    def read(self, luma: NDArray[np.uint8], /) -> Sequence[Reading]: ...
+
+
+class Scale:
+    """Polls the load cell at twice its rate and feeds the weigher."""
+
+    def __init__(self, cell: LoadCell, weigher: Weigher, health: Health, clock: Clock, submit: Submit) -> None:
+        self._cell, self._weigher, self._health, self._clock, self._submit = cell, weigher, health, clock, submit
+        self._pause_s = 0.5 / cell.rate_hz
+        self._reported_us = 0
+        self._reported_quiet = False
+        self._failing = ""
+        self.turned_us: int | None = None
+        """When the load cell last gave a usable reading."""
+        self.failures: dict[str, int] = {}
+        """Readings that must not be used, by error."""
+
+    async def run(self) -> None:
+        while True:
+            pause_s = self._poll()
+            await asyncio.sleep(pause_s)
+
+    def _poll(self) -> float:
+        """Take a reading if there is one; return how many seconds to wait for the next."""
+        now_us = self._clock.monotonic_us()
+        try:
+            sample = self._cell.poll(now_us)
+        except LoadCellError as error:
+            self._failed(error, now_us)
+            # A converter that says nothing may be asked less often; one whose frame failed is asked at once.
+            return _AFTER_FAILURE_S if isinstance(error, SilentError) else self._pause_s
+        if sample is not None:
+            self._weigh(sample)
+        return self._pause_s
+
+    def _weigh(self, sample: Sample) -> None:
+        if self._failing:
+            _LOG.info("load cell works again", after=self._failing)
+            self._failing = ""
+        self._health.weighed(sample.at_us)
+        self.turned_us = sample.at_us
+        if step := self._weigher.feed(sample.at_us, sample.counts):
+            self._submit(Stepped(step))
+            _log_step(step)
+        due = self._weigher.quiet and sample.at_us - self._reported_us >= _REPORT_US
+        if due or self._weigher.quiet is not self._reported_quiet:
+            self._report(sample.at_us)
+
+    def _failed(self, error: LoadCellError, now_us: int) -> None:
+        kind = type(error).__name__
+        self.failures[kind] = self.failures.get(kind, 0) + 1
+        if kind != self._failing:
+            _LOG.warning("load cell reading not usable", error=kind, seen=str(error))
+            self._failing = kind
+        if isinstance(error, SaturatedError):
+            self._health.saturated(now_us)
+        elif not isinstance(error, SilentError):
+            self._health.reading_failed(now_us)
+        self._weigher.interrupt()
+        if self._reported_quiet:
+            self._report(now_us)
+
+    def _report(self, at_us: int) -> None:
+        weigher = self._weigher
+        self._reported_us, self._reported_quiet = at_us, weigher.quiet
+        self._submit(Loaded(at_us, weigher.level, weigher.variance, weigher.quiet))
+
+
+class Eye:
+    """Reads every frame it has time for; what it has no time for, the camera drops."""
+
+    def __init__(
+        self,
+        frames: FrameSource,
+        reader: BarcodeReader,
+        scanner: Scanner,
+        *,
+        health: Health,
+        clock: Clock,
+        submit: Submit,
+    ) -> None:
+        self._frames, self._reader, self._scanner = frames, reader, scanner
+        self._health, self._clock, self._submit = health, clock, submit
+        self.turned_us: int | None = None
+        """When a frame was last read through."""
+        self.frames_read = 0
+        self.frames_failed = 0
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._look()
+                _LOG.warning("the camera ended", again_in_s=_CAMERA_AGAIN_S)
+            except Exception:  # noqa: BLE001 - the one of this loop
+                # Whatever a camera's library raises must not end the shopping trip: weigh on, and say it is silent.
+                _LOG.exception("the camera failed", again_in_s=_CAMERA_AGAIN_S)
+            await asyncio.sleep(_CAMERA_AGAIN_S)
+
+    async def _look(self) -> None:
+        async for frame in self._frames.frames():
+            symbols = await self._read(frame.luma)
+            self._health.framed(frame.at_us)
+            self.turned_us = self._clock.monotonic_us()
+            for seen in self._scanner.feed(frame.at_us, symbols):
+                _log_seen(seen)
+                self._submit(Seen(seen))
+
+    async def _read(self, luma: NDArray[np.uint8]) -> list[Symbol]:
+        try:
+            readings = await asyncio.to_thread(self._reader.read, luma)
+        except (ValueError, TypeError, RuntimeError) as error:  # a garbled frame: wrong shape or type
+            self.frames_failed += 1
+            _LOG.warning("a frame could not be read", error=str(error), shape=luma.shape)
+            return []
+        self.frames_read += 1
+        return [(reading.symbology, reading.payload) for reading in readings]
+
+
+def _log_step(step: Step) -> None:
+    _LOG.debug("step", mass_mg=step.mass, level_mg=step.level, at_us=step.at_us)
+
+
+def _log_seen(seen: Shown | Refused) -> None:
+    if isinstance(seen, Refused):
+        _LOG.info("code refused", reason=seen.reason, text=seen.text, symbology=seen.symbology)
+    else:
+        _LOG.debug("code read", product=seen.product.id, at_us=seen.at_us)

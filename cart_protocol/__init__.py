@@ -1,0 +1,1 @@
+"""The agreement: everything on which a cart and its store must agree."""

@@ -1,0 +1,291 @@
+"""The basket: one fold of cart events, the same on the cart (truth) and in the store (mirror).
+
+`evolve` applies what was decided and never decides. Deciding is the cart's business (cart_firmware.core).
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from cart_protocol.ids import CommandId, Epoch, LineId, ProductId, ScanId, Seq, SessionId
+from cart_protocol.mass import ZERO, Mass, Variance
+from cart_protocol.money import Money
+from cart_protocol.pricing.line import LinePrice
+
+STORABLE = msgspec.Meta(ge=0, le=(1 << 63) - 1)
+"""A number that a database's integer can hold; a peer that says more is refused before anything is done with it."""
+
+
+class Phase(StrEnum):
+    """Where a cart is in its day."""
+
+    IDLE = "idle"
+    """Nobody's: shows its code and waits."""
+    SHOPPING = "shopping"
+    FROZEN = "frozen"
+    """An order was made of it; goods must stay as they are."""
+
+
+class Fault(StrEnum):
+    """What a cart can lack; shown to staff, and a faulty cart is not handed out."""
+
+    LOAD_CELL_SILENT = "load-cell-silent"
+    LOAD_CELL_SATURATED = "load-cell-saturated"
+    LOAD_CELL_UNRELIABLE = "load-cell-unreliable"
+    CAMERA_SILENT = "camera-silent"
+    OUTBOX_FULL = "outbox-full"
+    NO_PRICE_BOOK = "no-price-book"
+    CHARGING = "charging"
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=lambda name: name):
+    """Base of all cart events; on the wire `type` is the class name."""
+
+
+class CodeOffered(_Event, frozen=True):
+    """The cart is free and shows this code; any earlier code is void."""
+
+    code: str
+
+
+class SessionBegan(_Event, frozen=True):
+    session: SessionId
+    command: CommandId
+
+
+class SessionEnded(_Event, frozen=True):
+    """The cart forgot the shopper. `reason`: 'left', 'handed-back', 'timed-out' or 'withdrawn'."""
+
+    session: SessionId
+    reason: str
+    command: CommandId | None = None
+
+
+class CommandRefused(_Event, frozen=True):
+    """The store asked for something the cart could not do."""
+
+    command: CommandId
+    reason: str
+
+
+class ItemScanned(_Event, frozen=True):
+    """A code was read and accepted; the goods are expected on the scale. `text` is what was read."""
+
+    scan: ScanId
+    product: ProductId
+    name: str
+    text: str
+    symbology: str
+    marked: Money | None = None
+    """Price printed on an in-store label."""
+    marked_mass: Mass | None = None
+    """Net mass printed on an in-store label."""
+
+
+class ScanRefused(_Event, frozen=True):
+    """A readable code that is not accepted. `reason`: 'unknown-product', 'check-digit', 'not-a-product', 'basket-closed'."""
+
+    text: str
+    symbology: str
+    reason: str
+
+
+class ScanAbandoned(_Event, frozen=True):
+    """What was scanned never arrived on the scale and is not charged."""
+
+    scan: ScanId
+
+
+class LineAdded(_Event, frozen=True):
+    """A weight step was explained by a scan: the product is in the cart. `mass` is what the load cell saw.
+
+    Goods put back a moment after they were taken out come with a `scan` of their own that was never pending, and say
+    themselves what is `marked` on them.
+    """
+
+    line: LineId
+    scan: ScanId
+    product: ProductId
+    name: str
+    quantity: int
+    mass: Mass
+    price: LinePrice
+    tagged: bool
+    marked: Money | None = None
+    marked_mass: Mass | None = None
+
+
+class LineRemoved(_Event, frozen=True):
+    """The product left the cart. `mass` is what the load cell saw, as a positive number."""
+
+    line: LineId
+    mass: Mass
+
+
+class WeightUnexplained(_Event, frozen=True):
+    """The load changed and nothing explains it; the cart asks. `step` is signed; `number` counts within the cart."""
+
+    number: int
+    step: Mass
+
+
+class WeightExplained(_Event, frozen=True):
+    """An unexplained step found its reason. `by`: 'scan', 'returned', 'taken-out' or 'staff' (on their `command`)."""
+
+    number: int
+    by: str
+    command: CommandId | None = None
+
+
+class BasketFrozen(_Event, frozen=True):
+    """The shopper asked to pay: these lines and this settled load are the order."""
+
+    command: CommandId
+    settled: Mass
+    """Net load on the platform."""
+    variance: Variance
+
+
+class BasketThawed(_Event, frozen=True):
+    command: CommandId
+
+
+class LoadSettled(_Event, frozen=True):
+    """The load was quiet; remembered so that a cart that was dead can tell what happened meanwhile."""
+
+    settled: Mass
+    variance: Variance
+
+
+class FaultsChanged(_Event, frozen=True):
+    faults: tuple[Fault, ...]
+
+
+class Withdrawn(_Event, frozen=True):
+    """Staff took the cart out of service, or put it back (`withdrawn` false)."""
+
+    command: CommandId
+    withdrawn: bool
+
+
+CartEvent = (
+    CodeOffered | SessionBegan | SessionEnded | CommandRefused | ItemScanned | ScanRefused | ScanAbandoned | LineAdded
+    | LineRemoved | WeightUnexplained | WeightExplained | BasketFrozen | BasketThawed | LoadSettled | FaultsChanged
+    | Withdrawn
+)
+
+
+class PendingScan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Scanned and not yet weighed."""
+
+    scan: ScanId
+    product: ProductId
+    name: str
+    marked: Money | None
+    marked_mass: Mass | None
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One product in the cart."""
+
+    line: LineId
+    product: ProductId
+    name: str
+    quantity: int
+    mass: Mass
+    price: LinePrice
+    tagged: bool
+    marked: Money | None = None
+    """Price printed on the pack, as its scan said."""
+    marked_mass: Mass | None = None
+    """Net mass printed on the pack, as its scan said."""
+
+
+class UnexplainedStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    number: int
+    step: Mass
+
+
+class Basket(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """All that a cart knows about itself; travels whole in a snapshot. Dicts keep the order of arrival."""
+
+    phase: Phase = Phase.IDLE
+    code: str = ""
+    session: SessionId | None = None
+    lines: dict[LineId, Line] = msgspec.field(default_factory=dict)
+    pending: dict[ScanId, PendingScan] = msgspec.field(default_factory=dict)
+    unexplained: dict[int, UnexplainedStep] = msgspec.field(default_factory=dict)
+    steps: int = 0
+    """How many unexplained steps were ever numbered."""
+    settled: Mass = ZERO
+    """Load on the platform above `tare` that these events account for."""
+    variance: Variance = Variance(0)
+    tare: Mass = ZERO
+    """Load on the platform when the session began, above the calibrated zero."""
+    faults: tuple[Fault, ...] = ()
+    withdrawn: bool = False
+
+    def line_prices(self) -> list[LinePrice]:
+        return [line.price for line in self.lines.values()]
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a stream was recorded or committed."""
+
+    epoch: Annotated[Epoch, STORABLE]
+    seq: Annotated[Seq, STORABLE]
+
+
+def evolve(basket: Basket, event: CartEvent) -> None:
+    """Apply one event in place. Total: any event applies to any basket, and applying decides nothing."""
+    match event:
+        case CodeOffered(code=code):
+            basket.code = code
+        case SessionBegan(session=session):
+            basket.phase, basket.session, basket.code = Phase.SHOPPING, session, ""
+            # What already lies there (a bag, the drift of a week) is nobody's purchase.
+            basket.tare, basket.settled = Mass(basket.tare + basket.settled), ZERO
+            _empty(basket)
+        case SessionEnded():
+            basket.phase, basket.session = Phase.IDLE, None
+            _empty(basket)
+        case ItemScanned():
+            basket.pending[event.scan] = PendingScan(
+                scan=event.scan, product=event.product, name=event.name, marked=event.marked, marked_mass=event.marked_mass
+            )
+        case ScanAbandoned(scan=scan):
+            basket.pending.pop(scan, None)
+        case LineAdded():
+            expected = basket.pending.pop(event.scan, None)
+            basket.lines[event.line] = Line(
+                line=event.line, product=event.product, name=event.name, quantity=event.quantity, mass=event.mass,
+                price=event.price, tagged=event.tagged, marked=expected.marked if expected else event.marked,
+                marked_mass=expected.marked_mass if expected else event.marked_mass,
+            )
+        case LineRemoved(line=line):
+            basket.lines.pop(line, None)
+        case WeightUnexplained(number=number, step=step):
+            basket.steps = max(basket.steps, number)
+            basket.unexplained[number] = UnexplainedStep(number=number, step=step)
+        case WeightExplained(number=number):
+            basket.unexplained.pop(number, None)
+        case BasketFrozen(settled=settled, variance=variance):
+            basket.phase, basket.settled, basket.variance = Phase.FROZEN, settled, variance
+            basket.pending.clear()
+        case BasketThawed():
+            basket.phase = Phase.SHOPPING
+        case LoadSettled(settled=settled, variance=variance):
+            basket.settled, basket.variance = settled, variance
+        case FaultsChanged(faults=faults):
+            basket.faults = faults
+        case Withdrawn(withdrawn=withdrawn):
+            basket.withdrawn = withdrawn
+        case ScanRefused() | CommandRefused():
+            pass  # counted and shown, but they leave the basket as it was
+
+
+def _empty(basket: Basket) -> None:
+    basket.lines.clear()
+    basket.pending.clear()
+    basket.unexplained.clear()

@@ -1,0 +1,151 @@
+"""Everything that travels between a cart and its store: one frozen type per message."""
+
+from typing import Annotated
+
+import msgspec
+
+from cart_protocol.basket import STORABLE, Basket, CartEvent, Position
+from cart_protocol.ids import CommandId, Epoch, Seq, SessionId
+
+PROTOCOL_VERSION = 1
+"""Raised when a message changes so that an older reader would misread it; added fields do not raise it."""
+
+
+class CartTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the evidence was complete, by the cart's clocks. Order is by (epoch, seq), never by these.
+
+    `monotonic_us` counts from the boot named `boot`; `wall_ms` is Unix time and worth something only if `synchronised`.
+    """
+
+    boot: str
+    monotonic_us: Annotated[int, STORABLE]
+    wall_ms: Annotated[int, STORABLE]
+    synchronised: bool
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A cart event with its place in the stream."""
+
+    seq: Annotated[Seq, STORABLE]
+    at: CartTime
+    event: CartEvent
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=lambda name: name):
+    """Base of all messages; on the wire `type` is the class name and `v` the protocol version."""
+
+    v: int = PROTOCOL_VERSION
+
+
+# ── cart to store ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Birth(_Message, frozen=True):
+    """The cart (re)connected: `position` is the last event it recorded, `oldest` the first it can still send."""
+
+    position: Position
+    oldest: Annotated[Seq, STORABLE]
+    software: str
+
+
+class Events(_Message, frozen=True):
+    """Events with consecutive seq of one epoch."""
+
+    epoch: Annotated[Epoch, STORABLE]
+    events: tuple[Recorded, ...]
+
+
+class Snapshot(_Message, frozen=True):
+    """The whole basket as of `position`; answers a gap that resending cannot close."""
+
+    position: Position
+    basket: Basket
+    answers: Position | None = None
+    """The SnapshotRequest's position: the store adopts a snapshot only while it still stands there."""
+
+
+class Presence(_Message, frozen=True):
+    """Retained, and the cart's will: a cache for displays, never truth."""
+
+    online: bool
+
+
+# ── store to cart ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Ack(_Message, frozen=True):
+    """Cumulative: the store has committed everything up to `position`. Only this clears the outbox."""
+
+    position: Position
+
+
+class SnapshotRequest(_Message, frozen=True):
+    """The store cannot continue from `position`; the cart answers with a Snapshot."""
+
+    position: Position
+
+
+class Refusal(_Message, frozen=True):
+    """The store could not read what the cart sent. Nothing was committed or acknowledged; the cart keeps it."""
+
+    reason: str
+
+
+class BeginSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    session: SessionId
+    code: str
+    """The code the shopper presented; the cart refuses if it shows another by now."""
+
+
+class EndSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    session: SessionId
+    reason: str
+
+
+class Freeze(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    session: SessionId
+
+
+class Thaw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    session: SessionId
+
+
+class SetWithdrawn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    withdrawn: bool
+
+
+class ExplainWeight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """Staff looked into the cart: the unexplained steps are in order."""
+
+    session: SessionId
+
+
+Instruction = BeginSession | EndSession | Freeze | Thaw | SetWithdrawn | ExplainWeight
+
+
+class Command(_Message, frozen=True):
+    """Do this once. The same id again repeats the first answer; after `expires_ms` (store wall clock) do nothing."""
+
+    id: CommandId
+    expires_ms: int
+    instruction: Instruction
+
+
+class StoreBirth(_Message, frozen=True):
+    """The store's agent (re)started; every cart answers with its Birth. `wall_ms` is the store's clock."""
+
+    wall_ms: int
+
+
+class PriceBookIssue(_Message, frozen=True):
+    """A signed price book. `book` is the msgspec-JSON of pricing.PriceBook, signed as the bytes that stand here."""
+
+    version: int
+    book: str
+    signature: str
+    """Ed25519 over the UTF-8 of `book`, base64."""
+
+
+CartMessage = Birth | Events | Snapshot | Presence
+StoreMessage = Ack | SnapshotRequest | Refusal | Command | StoreBirth | PriceBookIssue
+Message = CartMessage | StoreMessage

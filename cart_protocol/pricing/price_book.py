@@ -1,0 +1,122 @@
+"""The price book: what every product is called, costs and weighs. The store signs it; carts price from their copy."""
+
+from enum import StrEnum
+
+import msgspec
+
+from cart_protocol.gs1.restricted import RestrictedPattern
+from cart_protocol.ids import ProductId
+from cart_protocol.mass import Mass, Variance
+from cart_protocol.money import Money
+
+__all__ = [
+    "Nutrition",
+    "PriceBook",
+    "Prices",
+    "Product",
+    "Provenance",
+    "RestrictedPattern",
+    "SoldBy",
+    "TaxClass",
+    "UnknownProductError",
+]
+
+
+class SoldBy(StrEnum):
+    """How a price is meant."""
+
+    PIECE = "piece"
+    KILOGRAM = "kilogram"
+
+
+class TaxClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rate in basis points (700 = 7 %), contained in the shelf price."""
+
+    code: str
+    name: str
+    basis_points: int
+
+
+class Nutrition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Per 100 g or 100 ml (EU 1169/2011, annex XV): energy in kilojoule, the rest in milligrams."""
+
+    energy_kj: int
+    fat_mg: int
+    saturates_mg: int
+    carbohydrate_mg: int
+    sugars_mg: int
+    protein_mg: int
+    salt_mg: int
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where it comes from and who checked it."""
+
+    origin: str
+    producer: str
+    inspected_by: str = ""
+    note: str = ""
+
+
+class Product(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One article. `price` is per piece or per kilogram, tax included; `mass` is the mean gross mass of one piece.
+
+    `mass` and `mass_variance` describe one piece as put into a cart, packaging included; both are 0 for goods sold by
+    the kilogram, whose mass is what the scale says.
+    """
+
+    id: ProductId
+    name: str
+    sold_by: SoldBy
+    price: Money
+    tax_class: str
+    mass: Mass
+    mass_variance: Variance
+    department: str
+    tagged: bool = False
+    """Carries an EAS tag that the lane must deactivate."""
+    nutrition: Nutrition | None = None
+    provenance: Provenance | None = None
+    allergens: tuple[str, ...] = ()
+
+
+class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One version of all prices of one store. Versions only grow; a cart never goes back to a smaller one."""
+
+    version: int
+    currency: str
+    valid_from_ms: int
+    tax_classes: tuple[TaxClass, ...]
+    products: tuple[Product, ...]
+    restricted_patterns: tuple[RestrictedPattern, ...] = ()
+
+
+class UnknownProductError(LookupError):
+    """The price book has no such product."""
+
+
+class Prices:
+    """A price book opened for looking things up; immutable, made once per version."""
+
+    def __init__(self, book: PriceBook) -> None:
+        self.book = book
+        self.tax = {tax_class.code: tax_class for tax_class in book.tax_classes}
+        self._products = {product.id: product for product in book.products}
+
+    @property
+    def version(self) -> int:
+        return self.book.version
+
+    @property
+    def currency(self) -> str:
+        return self.book.currency
+
+    def find(self, product: ProductId) -> Product | None:
+        """Return the product, or None where this version of the book does not list it."""
+        return self._products.get(product)
+
+    def __getitem__(self, product: ProductId) -> Product:
+        found = self._products.get(product)
+        if found is None:
+            raise UnknownProductError(f"product {product} is not in price book version {self.version}")
+        return found

@@ -1,0 +1,84 @@
+"""What the console shows: carts, incidents and counts, at one moment. Pure."""
+
+from cart_protocol.basket import Phase
+from cart_protocol.mass import shown
+from cart_protocol.money import Money, zero
+from edge_agent.core import payment
+from edge_agent.core.cart_mirror import CartMirror
+from edge_agent.core.folds import Incident
+from edge_agent.core.picture import Surroundings, basket_total
+from edge_agent.core.shop import Shop
+from edge_agent.core.views import CartCard, Counters, IncidentCard
+
+MOST_INCIDENTS = 50
+"""What a person can look through; older ones stand in the journal."""
+
+
+def cart_cards(shop: Shop, around: Surroundings) -> tuple[CartCard, ...]:
+    return tuple(_cart_card(shop, shop.carts[cart], around) for cart in sorted(shop.carts))
+
+
+def incident_cards(shop: Shop) -> tuple[IncidentCard, ...]:
+    """Return every open incident and the newest closed ones, newest first."""
+    newest = list(shop.incidents.newest_first())
+    shown_ones = [each for place, each in enumerate(newest) if place < MOST_INCIDENTS or not each.resolved_by]
+    return tuple(_incident_card(each) for each in shown_ones)
+
+
+def counters(shop: Shop, *, repeated: int, gaps: int, unreadable: int, unknown_fields: int) -> Counters:
+    counts = shop.counts
+    return Counters(
+        events_committed=counts.events_committed, events_repeated=repeated, gaps_refused=gaps, unreadable=unreadable,
+        unknown_fields=unknown_fields, orders_paid=counts.orders_paid, paid=counts.sum_paid, exits=counts.exits,
+        incidents=len(shop.incidents.by_id), payments_unknown=len(shop.tenders.all_in_doubt()),
+    )  # fmt: skip
+
+
+def _cart_card(shop: Shop, mirror: CartMirror, around: Surroundings) -> CartCard:
+    basket = mirror.basket
+    return CartCard(
+        cart=mirror.cart, state=_state(shop, mirror, around), online=mirror.cart in around.online, code=basket.code,
+        items=sum(line.quantity for line in basket.lines.values()), total=_total(shop, mirror),
+        mass=shown(basket.settled), attention=_attention(mirror), faults=tuple(basket.faults),
+        last_seen_ms=mirror.last_seen_ms, epoch=mirror.epoch, committed=mirror.seq,
+    )  # fmt: skip
+
+
+def _state(shop: Shop, mirror: CartMirror, around: Surroundings) -> str:
+    basket = mirror.basket
+    states = (
+        ("offline", mirror.cart not in around.online),
+        ("withdrawn", basket.withdrawn),
+        (_order_state(shop, mirror), basket.phase is Phase.FROZEN),
+        ("shopping", mirror.in_use or shop.bindings.on_cart(mirror.cart) is not None),
+        ("charging", mirror.charging),
+        ("faulty", mirror.faulty),
+    )
+    return next((word for word, applies in states if applies), "free")
+
+
+def _order_state(shop: Shop, mirror: CartMirror) -> str:
+    session = mirror.basket.session
+    order = shop.orders.of_session(session) if session else None
+    return "paid" if order is not None and payment.is_paid(shop, order) else "paying"
+
+
+def _total(shop: Shop, mirror: CartMirror) -> Money:
+    lines = list(mirror.basket.lines.values())
+    currency = lines[0].price.total.currency if lines else shop.books.latest.currency if shop.books.latest else "EUR"
+    return basket_total(mirror.basket, currency) if lines else zero(currency)
+
+
+def _attention(mirror: CartMirror) -> str:
+    steps = mirror.basket.unexplained.values()
+    if not steps:
+        return ""
+    return "Unexplained weight: " + ", ".join(f"{'+' if step.step > 0 else ''}{shown(step.step)}" for step in steps)
+
+
+def _incident_card(incident: Incident) -> IncidentCard:
+    raised = incident.raised
+    return IncidentCard(
+        incident=raised.incident, at_ms=incident.at_ms, where=raised.where, cause=raised.cause,
+        sentence=raised.sentence, evidence=raised.evidence, resolved_by=incident.resolved_by,
+    )  # fmt: skip

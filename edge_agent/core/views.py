@@ -1,0 +1,152 @@
+"""What pages show: plain, frozen pictures of the shop at one moment. Made by services, rendered by web, read by phones."""
+
+from enum import StrEnum
+
+import msgspec
+
+from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, OrderNumber
+from cart_protocol.money import Money
+
+
+class PhonePhase(StrEnum):
+    """What the shopper can do next; the phone page has one screen for each."""
+
+    UNBOUND = "unbound"
+    """Scan or type a cart's code."""
+    BINDING = "binding"
+    """The store asked the cart; it has not answered yet."""
+    SHOPPING = "shopping"
+    CLOSING = "closing"
+    """The shopper asked to pay; the cart has not frozen its basket yet."""
+    TO_PAY = "to-pay"
+    PAYING = "paying"
+    """The acquirer was asked; no answer yet, or an unknown one being cleared."""
+    PAID = "paid"
+    """Show the exit code at the lane."""
+    GOODBYE = "goodbye"
+    """Through the gate."""
+
+
+class LineView(msgspec.Struct, frozen=True, kw_only=True):
+    line: str
+    name: str
+    quantity: int
+    amount: str
+    """'2 x' or '0.482 kg'."""
+    unit: str
+    """'€1.20 each' or '€2.49 / kg'."""
+    total: Money
+    origin: str = ""
+    nutrition: str = ""
+    allergens: str = ""
+
+
+class PendingView(msgspec.Struct, frozen=True, kw_only=True):
+    scan: str
+    name: str
+
+
+class TaxView(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    gross: Money
+    tax: Money
+
+
+class PhoneView(msgspec.Struct, frozen=True, kw_only=True):
+    """One shopper's phone. `revision` grows with every change; `observed_us` is the cart's monotonic time of the evidence
+    behind the newest change to the basket (0 before any).
+    """
+
+    revision: int
+    phase: PhonePhase
+    store: str
+    cart: CartId | None = None
+    cart_online: bool = True
+    lines: tuple[LineView, ...] = ()
+    pending: tuple[PendingView, ...] = ()
+    attention: str = ""
+    """What the cart wants from the shopper, e.g. 'Something was put in without a scan: please take it out.'"""
+    total: Money | None = None
+    taxes: tuple[TaxView, ...] = ()
+    order_number: OrderNumber | None = None
+    order_id: OrderId | None = None
+    paid: Money | None = None
+    problem: str = ""
+    """Why the last thing asked for did not happen, e.g. 'Your card was declined.'"""
+    exit_token: str | None = None
+    """Base45 text of the signed exit token, once paid."""
+    exit_token_expires_ms: int = 0
+    observed_us: int = 0
+
+
+class CartCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A cart on the console. `state`: free, shopping, paying, paid, faulty, charging, withdrawn or offline."""
+
+    cart: CartId
+    state: str
+    online: bool
+    code: str
+    items: int
+    total: Money
+    mass: str
+    attention: str
+    faults: tuple[str, ...]
+    last_seen_ms: int
+    epoch: int
+    committed: int
+    """Last committed seq."""
+
+
+class LaneCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A lane on the console. `state` is a state of core.lane_sequence; `cause` why it alarms."""
+
+    lane: LaneId
+    state: str
+    order_number: OrderNumber | None = None
+    said: str = ""
+    expected: str = ""
+    measured: str = ""
+    tolerance: str = ""
+    tolerance_reasons: tuple[str, ...] = ()
+    cause: str = ""
+    deactivator_live: bool = False
+    barrier_open: bool = False
+
+
+class IncidentCard(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm, newest first on the console. `evidence` are short lines: weights, tolerances, lines, tokens."""
+
+    incident: IncidentId
+    at_ms: int
+    where: str
+    cause: str
+    sentence: str
+    evidence: tuple[str, ...]
+    resolved_by: str = ""
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store has counted since it began, for the console's footer and the scoreboard."""
+
+    events_committed: int = 0
+    events_repeated: int = 0
+    """Arrived again and were ignored."""
+    gaps_refused: int = 0
+    unreadable: int = 0
+    unknown_fields: int = 0
+    orders_paid: int = 0
+    paid: Money | None = None
+    exits: int = 0
+    incidents: int = 0
+    payments_unknown: int = 0
+
+
+class ConsoleView(msgspec.Struct, frozen=True, kw_only=True):
+    revision: int
+    store: str
+    now_ms: int
+    broker_online: bool
+    carts: tuple[CartCard, ...]
+    lanes: tuple[LaneCard, ...]
+    incidents: tuple[IncidentCard, ...]
+    counters: Counters

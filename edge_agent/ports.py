@@ -1,0 +1,195 @@
+"""What the store needs from outside: carts, lane hardware, an acquirer, a journal. No bodies here."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from cart_protocol.ids import CartId, LaneId
+from cart_protocol.mass import Mass
+from cart_protocol.messages import CartMessage, StoreMessage
+from cart_protocol.money import Money
+
+
+# ── carts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class LinkUp(msgspec.Struct, frozen=True):
+    """The broker accepted us; subscriptions stand."""
+
+
+class LinkDown(msgspec.Struct, frozen=True):
+    reason: str
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A message of one cart; the topic it came on, which the broker guards, says which."""
+
+    cart: CartId
+    message: CartMessage
+    unknown_fields: tuple[str, ...] = ()
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """Something arrived that is no message of ours; `cart` where the topic named one."""
+
+    cart: CartId | None
+    topic: str
+    reason: str
+
+
+class CartLink(Protocol):
+    """The wire to all carts. Sending never blocks and never promises arrival."""
+
+    def send(self, message: StoreMessage, cart: CartId | None = None) -> None: ...
+    async def receive(self) -> LinkUp | LinkDown | Heard | Unreadable: ...
+    async def close(self) -> None: ...
+
+
+# ── the exit lane (names after UnifiedPOS where it has one) ──────────────────────────────────────────────────────
+
+
+class DeviceError(Exception):
+    """A lane device did not answer as it must; the text says which, what was seen, and what to do."""
+
+
+class Weight(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of a scale. `mass` is None while it has no valid weight; the flags say why."""
+
+    mass: Mass | None
+    in_motion: bool = False
+    over_capacity: bool = False
+    under_zero: bool = False
+    net: bool = False
+
+
+class Scale(Protocol):
+    """UnifiedPOS Scale."""
+
+    division: Mass
+    """Verification scale interval e."""
+
+    async def weigh(self) -> Weight:
+        """Ask once. Raises DeviceError when the scale is silent, unplugged or talks nonsense."""
+
+    async def close(self) -> None: ...
+
+
+class CodeScanner(Protocol):
+    """UnifiedPOS Scanner: the order scanner at the lane's head."""
+
+    async def read(self) -> str:
+        """Wait for the next code, without its terminator. Raises DeviceError when unplugged."""
+
+    async def close(self) -> None: ...
+
+
+class Deactivator(Protocol):
+    """EAS tag deactivation pad: live only while enabled. Both calls may be repeated."""
+
+    def enable(self) -> None: ...
+    def disable(self) -> None: ...
+
+
+class EasSignal(StrEnum):
+    TAG_ALARM = "tag-alarm"
+    """A live tag is between the pedestals."""
+    PASSED = "passed"
+    """Somebody went through."""
+
+
+class EasGate(Protocol):
+    """EAS pedestals with a barrier and a people counter. The pedestals' own alarm is not ours to silence."""
+
+    def open(self) -> None: ...
+    def close_barrier(self) -> None: ...
+    async def signal(self) -> EasSignal: ...
+
+
+class LampColour(StrEnum):
+    OFF = "off"
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+
+
+class Lights(Protocol):
+    """UnifiedPOS Lights: the lane's stack lamp."""
+
+    def show(self, colour: LampColour) -> None: ...
+
+
+class ToneIndicator(Protocol):
+    """UnifiedPOS ToneIndicator: the lane's sounder."""
+
+    def sound(self, on: bool) -> None: ...
+
+
+class Speaker(Protocol):
+    async def say(self, sentence: str) -> None:
+        """Speak and return when done. A speaker that fails is reported, never fatal: the lamp and sounder stand."""
+
+
+class LaneDevices(msgspec.Struct, frozen=True, kw_only=True):
+    """One lane's hardware, made by __main__ (or the stage)."""
+
+    lane: LaneId
+    scale: Scale
+    scanner: CodeScanner
+    deactivator: Deactivator
+    gate: EasGate
+    lights: Lights
+    tone: ToneIndicator
+    speaker: Speaker
+
+
+# ── payment ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ChargeStatus(StrEnum):
+    CAPTURED = "captured"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+    """No answer: the money may or may not have moved; only `query` may tell."""
+    NOT_FOUND = "not-found"
+    """The acquirer never saw this key."""
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    status: ChargeStatus
+    amount: Money
+    """What was really captured: trust this, never the status alone."""
+    reference: str = ""
+    """The acquirer's own."""
+    reason: str = ""
+
+
+class Acquirer(Protocol):
+    """Who moves card money. `key` is the idempotency key of one tender for life."""
+
+    async def charge(self, key: str, amount: Money, method: str) -> Charge: ...
+    async def query(self, key: str, amount: Money) -> Charge: ...
+
+
+# ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact of the store. `stream` is what it belongs to ('cart/c1', 'order/…'); `body` its msgspec-JSON."""
+
+    stream: str
+    kind: str
+    at_ms: int
+    body: bytes
+
+
+class Journal(Protocol):
+    """The append-only event log with the read tables projected from it, committed together."""
+
+    def append(self, entries: Sequence[Entry], positions: dict[CartId, tuple[int, int]]) -> int:
+        """Commit all or nothing, durably, with the carts' new (epoch, seq); return the last entry's number."""
+
+    def replay(self) -> Sequence[tuple[int, Entry]]: ...
+    def positions(self) -> dict[CartId, tuple[int, int]]: ...
+    def close(self) -> None: ...

@@ -1,0 +1,132 @@
+"""The store as one whole: its services joined over ports that somebody else opened: __main__, or the stage."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from cart_protocol.host.clock import Clock
+from cart_protocol.ids import LaneId, StoreId, TokenId
+from cart_protocol.mass import ZERO
+from cart_protocol.pricing.price_book import PriceBook
+from edge_agent.core import exit_check, exit_token
+from edge_agent.core.events import NewId
+from edge_agent.core.exit_token import Claims, Sign, Verify
+from edge_agent.core.folds import Order
+from edge_agent.core.views import LaneCard
+from edge_agent.ports import Acquirer, CartLink, Journal, LaneDevices
+from edge_agent.services.bind import Bind
+from edge_agent.services.counter import Counter
+from edge_agent.services.fleet import Fleet
+from edge_agent.services.ingest import Ingest
+from edge_agent.services.lane import Lane
+from edge_agent.services.presence import Presence
+from edge_agent.services.publish_prices import PublishPrices
+from edge_agent.services.record import Recorder
+from edge_agent.services.settle import Settle
+
+_PAY_MARGIN_S = 1.0
+"""What committing an answer may take on top of the acquirer's own time."""
+
+
+class Agent:
+    """One store. Building it replays the journal; `run` serves until `stop` or cancelled.
+
+    Args:
+        store: id and name of the store.
+        book: the price book to bring into force at the start.
+        sign: the store's Ed25519 signature, for price books and exit tokens; `verify` checks it.
+        lanes: the hardware of each exit lane.
+        hold_s: how long each lane keeps its barrier open.
+        token_ttl_s: life of an exit token.
+        binding_idle_s: after this long without any event a bound cart is handed back.
+        acquirer_timeout_s: how long one call to the acquirer may take.
+
+    The ports stay the caller's: `run` uses them, and does not close the journal, the link or the acquirer.
+    """
+
+    def __init__(
+        self, *, store: StoreId, name: str, journal: Journal, link: CartLink, acquirer: Acquirer, book: PriceBook,
+        clock: Clock, new_id: NewId, sign: Sign, verify: Verify, key_id: int = 0, lanes: Sequence[LaneDevices] = (),
+        hold_s: Sequence[float] = (), token_ttl_s: int = 900, binding_idle_s: int = 1_800,
+        acquirer_timeout_s: float = 10.0, progress: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._book = book
+        self._progress = progress
+        self._stopping = asyncio.Event()
+        self.recorder = Recorder(journal, clock)
+        replayed = self.recorder.replay()
+        structlog.get_logger("agent").info("journal-replayed", facts=replayed)
+        self.presence = Presence(self.recorder.changes)
+        self.ingest = Ingest(link, self.recorder, self.presence, clock, new_id)
+        self._prices = PublishPrices(link, self.recorder, sign)
+        self.ingest.on_up(self._prices.announce)
+        self._fleet = Fleet(link, self.recorder, self.presence, clock)
+        self._bind = Bind(self.recorder, self.presence, new_id, binding_idle_s)
+        self.settle = Settle(
+            self.recorder, acquirer, clock, new_id,
+            issue_token=_issuer(store, sign, key_id, token_ttl_s), timeout_s=acquirer_timeout_s,
+        )  # fmt: skip
+        holds: dict[TokenId, LaneId] = {}
+        spans = [*hold_s, *[20.0] * (len(lanes) - len(hold_s))]
+        self.lanes = [
+            Lane(devices, self.recorder, new_id, store=store, verify=verify, hold_s=span, holds=holds)
+            for devices, span in zip(lanes, spans, strict=True)
+        ]
+        self.counter = Counter(
+            name, self.recorder, presence=self.presence, ingest=self.ingest, clock=clock, new_id=new_id,
+            lane_cards=self._lane_cards, pay_patience_s=acquirer_timeout_s + _PAY_MARGIN_S,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Serve until `stop`.
+
+        Raises:
+            ExceptionGroup: a service failed: the journal cannot be written (JournalError), the price book does not
+                follow the one in force (PriceBookRefusedError), or a fault of ours. The process must end.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            recording = tasks.create_task(self.recorder.run(self._progress), name="record")
+            await self._prices.adopt(self._book)
+            services = [
+                tasks.create_task(service, name=name)
+                for name, service in (
+                    ("ingest", self.ingest.run()), ("fleet", self._fleet.run()), ("bind", self._bind.run()),
+                    ("settle", self.settle.run()), *((f"lane {lane.lane}", lane.run()) for lane in self.lanes),
+                )
+            ]  # fmt: skip
+            await self._stopping.wait()
+            await _end(services)
+            # Last, so that what the others have just submitted is either on the disk or refused.
+            await _end([recording])
+
+    def stop(self) -> None:
+        """End `run` in good order; may be called twice."""
+        self._stopping.set()
+
+    def _lane_cards(self) -> tuple[LaneCard, ...]:
+        return tuple(lane.card() for lane in self.lanes)
+
+
+def _issuer(store: StoreId, sign: Sign, key_id: int, ttl_s: int) -> Callable[[Order, TokenId, int], tuple[str, int]]:
+    """Return what signs exit tokens: the order's expected load, tags and amount, for this store."""
+
+    def issue(order: Order, token: TokenId, now_ms: int) -> tuple[str, int]:
+        placed = order.placed
+        mass, variance = exit_check.total_of(exit_check.expected_lines(placed.lines, placed.variance))
+        claims = Claims(
+            store=store, token=token, order=order.id, issued_ms=now_ms, ttl_s=ttl_s, mass=max(mass, ZERO),
+            variance=variance, tags=placed.tags, amount=placed.total, key=key_id,
+        )  # fmt: skip
+        return exit_token.issue(claims, sign), claims.expires_ms
+
+    return issue
+
+
+async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

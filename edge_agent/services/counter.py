@@ -1,0 +1,205 @@
+"""The shop's counter: all that shoppers and staff can ask for, and the pictures they see. Called by pages and stage."""
+
+import asyncio
+from collections.abc import Callable
+
+from cart_protocol.host.clock import Clock
+from cart_protocol.ids import CartId, IncidentId, OrderId, ShopperId, StaffId
+from edge_agent.core import binding, command, console_picture, incident, order, payment, picture
+from edge_agent.core.events import NewId
+from edge_agent.core.folds import Order, Stage, TenderState
+from edge_agent.core.picture import Surroundings
+from edge_agent.core.refusals import PaymentRefusedError
+from edge_agent.core.views import ConsoleView, LaneCard, PhoneView
+from edge_agent.services.ingest import Ingest
+from edge_agent.services.presence import Presence
+from edge_agent.services.record import Recorder
+
+PATIENCE_S = binding.ANSWER_MS / 1_000
+"""How long a person waits for a cart's answer."""
+
+
+class Counter:
+    """One call is one wish of a person; it returns when it came true and raises RefusedError when it cannot.
+
+    Every wish may be repeated: what is already so stays so. `pay_patience_s` is how long `pay` waits for the acquirer
+    before it returns with the payment still open (the phone then shows so).
+    """
+
+    def __init__(
+        self, store: str, recorder: Recorder, *, presence: Presence, ingest: Ingest, clock: Clock, new_id: NewId,
+        lane_cards: Callable[[], tuple[LaneCard, ...]], pay_patience_s: float,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._recorder = recorder
+        self._presence = presence
+        self._ingest = ingest
+        self._clock = clock
+        self._new_id = new_id
+        self._lane_cards = lane_cards
+        self._pay_patience_s = pay_patience_s
+
+    # ── shoppers ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def bind(self, shopper: ShopperId, code: str) -> CartId:
+        """Give this shopper the cart that shows `code` ('c1-7K3M9Q'), once the cart agreed.
+
+        Raises:
+            BindRefusedError: unknown-code, has-cart, busy, faulty, charging, withdrawn, offline, no-answer, or whatever
+                else the cart refuses with.
+        """
+        await self._recorder.submit(
+            lambda shop, now_ms: binding.request(
+                shop, shopper, code, online=self._presence.online, now_ms=now_ms, new_id=self._new_id
+            )
+        )
+        bound = self._recorder.shop.bindings.latest_of[shopper]
+        if not await self._until(lambda: bound.stage is not Stage.REQUESTED, PATIENCE_S):
+            await self._recorder.submit(lambda shop, _: binding.give_up(shop, bound.session))
+        if bound.stage is not Stage.BOUND:
+            raise binding.refusal(bound.reason)
+        return bound.cart
+
+    async def hand_back(self, shopper: ShopperId) -> None:
+        """Part from the cart; goods stay in it and nothing is charged.
+
+        Raises:
+            OrderRefusedError: paid (the goods leave by the exit lane).
+        """
+        await self._recorder.submit(
+            lambda shop, now_ms: binding.hand_back(shop, shopper, now_ms=now_ms, new_id=self._new_id)
+        )
+
+    async def freeze(self, shopper: ShopperId) -> OrderId:
+        """Close the basket and return the order that the cart's freeze made of it.
+
+        Raises:
+            OrderRefusedError: no-cart, offline, empty, pending, unexplained, no-answer, or whatever else the cart
+                refuses with.
+        """
+        await self._recorder.submit(
+            lambda shop, now_ms: order.freeze(
+                shop, shopper, online=self._presence.online, now_ms=now_ms, new_id=self._new_id
+            )
+        )
+        shop = self._recorder.shop
+        bound = shop.bindings.latest_of[shopper]
+        answered = await self._until(
+            lambda: shop.orders.of_session(bound.session) is not None or bound.freezing is None, PATIENCE_S
+        )
+        if not answered:
+            await self._recorder.submit(lambda shop, _: order.no_answer(shop, bound.session))
+        placed = shop.orders.of_session(bound.session)
+        if placed is None:
+            raise order.refusal(bound.freeze_problem or bound.reason)
+        return placed.id
+
+    async def thaw(self, shopper: ShopperId) -> None:
+        """Keep shopping: the unpaid order is void.
+
+        Raises:
+            OrderRefusedError: no-cart, paying or paid.
+        """
+        await self._recorder.submit(lambda shop, now_ms: order.thaw(shop, shopper, now_ms=now_ms, new_id=self._new_id))
+
+    async def pay(self, shopper: ShopperId, method: str, key: str) -> None:
+        """Pay what is outstanding. The same `key` again, or a second page meanwhile, shares the first one's outcome.
+
+        Returns when the order is paid, or while the acquirer has not answered (the phone shows which).
+
+        Raises:
+            PaymentRefusedError: no-order, unknown-method or declined.
+        """
+        due = self._order_of(shopper)
+        await self._recorder.submit(
+            lambda shop, _: payment.submit(shop, due.id, method=method, page_key=key, new_id=self._new_id)
+        )
+        shop = self._recorder.shop
+        tender = payment.by_page_key(shop, due.id, key) or shop.tenders.in_doubt(due.id)
+        if tender is not None:
+            await self._until(lambda: tender.state is not TenderState.SUBMITTED, self._pay_patience_s)
+            if tender.state is TenderState.DECLINED:
+                raise PaymentRefusedError("declined", picture.declined_sentence(tender.reason))
+        if payment.is_paid(shop, due):
+            await self._until(lambda: shop.tokens.of_order(due.id) is not None, PATIENCE_S)
+
+    # ── staff ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def resolve(self, incident_id: IncidentId, staff: StaffId) -> None:
+        """Close an incident.
+
+        Raises:
+            StaffRefusedError: unknown-incident.
+        """
+        await self._recorder.submit(lambda shop, _: incident.resolve(shop, incident_id, staff))
+
+    async def set_withdrawn(self, cart: CartId, staff: StaffId, withdrawn: bool) -> None:
+        """Take a cart out of service, or put it back. Returns when the cart was told; the console shows when it did.
+
+        Raises:
+            StaffRefusedError: unknown-cart or in-use.
+        """
+        await self._recorder.submit(
+            lambda shop, now_ms: command.set_withdrawn(
+                shop, cart, staff, withdrawn=withdrawn, now_ms=now_ms, new_id=self._new_id
+            )
+        )
+
+    async def explain_weight(self, cart: CartId, staff: StaffId) -> None:
+        """Tell a cart that staff looked into it and its unexplained weight is in order.
+
+        Raises:
+            StaffRefusedError: unknown-cart or not-in-use.
+        """
+        await self._recorder.submit(
+            lambda shop, now_ms: command.explain_weight(shop, cart, staff, now_ms=now_ms, new_id=self._new_id)
+        )
+
+    # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def phone(self, shopper: ShopperId) -> PhoneView:
+        return picture.phone(self._recorder.shop, shopper, self._around())
+
+    def console(self) -> ConsoleView:
+        shop, around = self._recorder.shop, self._around()
+        return ConsoleView(
+            revision=around.revision, store=self._store, now_ms=around.now_ms,
+            broker_online=self._presence.broker_online, carts=console_picture.cart_cards(shop, around),
+            lanes=self._lane_cards(), incidents=console_picture.incident_cards(shop),
+            counters=console_picture.counters(
+                shop, repeated=self._ingest.repeated, gaps=self._ingest.gaps,
+                unreadable=self._ingest.strangers.unreadable,
+                unknown_fields=self._ingest.strangers.unknown_fields,
+            ),
+        )  # fmt: skip
+
+    async def wait_for_change(self, revision: int) -> int:
+        """Return the shop's revision once it is above `revision`. May be cancelled at any time."""
+        return await self._recorder.changes.after(revision)
+
+    # ── inner parts ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _order_of(self, shopper: ShopperId) -> Order:
+        shop = self._recorder.shop
+        bound = shop.bindings.latest_of.get(shopper)
+        due = shop.orders.of_session(bound.session) if bound else None
+        if due is None:
+            raise PaymentRefusedError("no-order", "There is nothing to pay. Please close your cart first.")
+        return due
+
+    def _around(self) -> Surroundings:
+        return Surroundings(
+            store=self._store, revision=self._recorder.changes.revision, now_ms=self._clock.wall_ms(),
+            online=frozenset(self._presence.online),
+        )  # fmt: skip
+
+    async def _until(self, done: Callable[[], bool], patience_s: float) -> bool:
+        """Wait until a commit made `done` true; return whether it did in time."""
+        changes = self._recorder.changes
+        try:
+            async with asyncio.timeout(patience_s):
+                while not done():
+                    await changes.after(changes.revision)
+        except TimeoutError:
+            return done()
+        return True

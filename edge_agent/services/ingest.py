@@ -1,0 +1,160 @@
+"""From the wire to the journal: each cart's events exactly once, in order, acknowledged after the commit."""
+
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import msgspec
+import structlog
+
+from cart_protocol.basket import Position
+from cart_protocol.exchange import Adopt, Deliver, Effect, Exchange, LocalProtocolError, Role, Send
+from cart_protocol.host.clock import Clock
+from cart_protocol.ids import CartId, Epoch, Seq
+from cart_protocol.messages import (
+    Ack,
+    Birth,
+    CartMessage,
+    Presence,
+    Recorded,
+    Refusal,
+    Snapshot,
+    SnapshotRequest,
+    StoreBirth,
+)
+from edge_agent.core import incident
+from edge_agent.core.events import CartReported, CartSnapshotAdopted, Fact, NewId
+from edge_agent.core.report import replaced, reported
+from edge_agent.ports import CartLink, Heard, LinkDown, LinkUp, Unreadable
+from edge_agent.services.presence import Presence as PresenceBoard
+from edge_agent.services.record import Recorder
+
+_LONGEST_REASON = 300
+"""What of a stranger's error text travels back and is shown."""
+
+
+class Strangers(msgspec.Struct):
+    """What arrived and could not be used, or was more than we know."""
+
+    unreadable: int = 0
+    unknown_fields: int = 0
+
+
+class Ingest:
+    """One Exchange (role STORE) per cart, starting from the committed position."""
+
+    def __init__(
+        self, link: CartLink, recorder: Recorder, presence: PresenceBoard, clock: Clock, new_id: NewId
+    ) -> None:
+        self.strangers = Strangers()
+        self._link = link
+        self._recorder = recorder
+        self._presence = presence
+        self._clock = clock
+        self._new_id = new_id
+        self._on_up: list[Callable[[], None]] = []
+        self._exchanges = {
+            cart: Exchange(Role.STORE, Position(epoch=Epoch(epoch), seq=Seq(seq)))
+            for cart, (epoch, seq) in recorder.positions().items()
+        }
+        self._log = structlog.get_logger("ingest")
+        recorder.listen(self._committed)
+
+    def on_up(self, announce: Callable[[], None]) -> None:
+        """Have `announce` called whenever the broker accepts us: retained state is a cache and is published anew."""
+        self._on_up.append(announce)
+
+    @property
+    def repeated(self) -> int:
+        return sum(exchange.counts.repeated for exchange in self._exchanges.values())
+
+    @property
+    def gaps(self) -> int:
+        return sum(exchange.counts.gaps for exchange in self._exchanges.values())
+
+    async def run(self) -> NoReturn:
+        while True:
+            match await self._link.receive():
+                case LinkUp():
+                    self._up()
+                case LinkDown(reason):
+                    self._log.warning("broker-lost", reason=reason)
+                    self._presence.broker(online=False)
+                case Heard() as heard:
+                    self._heard(heard)
+                case Unreadable() as unreadable:
+                    self._unreadable(unreadable)
+
+    def _up(self) -> None:
+        self._presence.broker(online=True)
+        self._link.send(StoreBirth(wall_ms=self._clock.wall_ms()))
+        for announce in self._on_up:
+            announce()
+        self._log.info("broker-accepted-us")
+
+    def _heard(self, heard: Heard) -> None:
+        if heard.unknown_fields:
+            self.strangers.unknown_fields += len(heard.unknown_fields)
+            self._log.warning("unknown-fields", cart=heard.cart, fields=heard.unknown_fields)
+        match heard.message:
+            case Presence(online=online):
+                self._presence.said(heard.cart, online=online)
+                return
+            case Birth():
+                self._presence.said(heard.cart, online=True)
+        self._exchange(heard.cart, heard.message)
+
+    def _exchange(self, cart: CartId, message: CartMessage) -> None:
+        exchange = self._exchanges.get(cart)
+        if exchange is None:
+            exchange = self._exchanges[cart] = Exchange(Role.STORE, Position(epoch=Epoch(0), seq=Seq(0)))
+        try:
+            effects = exchange.receive(message, self._clock.monotonic_us())
+        except LocalProtocolError as error:
+            self._unreadable(Unreadable(cart, type(message).__name__, str(error)))
+            return
+        self._carry_out(cart, effects)
+
+    def _carry_out(self, cart: CartId, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(message=(Ack() | SnapshotRequest()) as message):
+                    self._link.send(message, cart)
+                case Deliver(epoch=epoch, events=events):
+                    for recorded in events:
+                        self._report(cart, epoch, recorded)
+                case Adopt(snapshot=snapshot):
+                    self._replace(cart, snapshot)
+
+    def _report(self, cart: CartId, epoch: Epoch, recorded: Recorded) -> None:
+        self._recorder.post(lambda shop, _: reported(shop, cart, epoch, recorded, self._new_id))
+
+    def _replace(self, cart: CartId, snapshot: Snapshot) -> None:
+        self._log.warning("snapshot-adopted", cart=cart, epoch=snapshot.position.epoch, seq=snapshot.position.seq)
+        self._recorder.post(lambda shop, _: replaced(shop, cart, snapshot, self._new_id))
+
+    def _committed(self, facts: Sequence[Fact]) -> None:
+        """Acknowledge what is on the disk now, once per cart."""
+        ends: dict[CartId, Position] = {}
+        for fact in facts:
+            match fact.event:
+                case CartReported(cart=cart, epoch=epoch, recorded=recorded):
+                    ends[cart] = Position(epoch=epoch, seq=recorded.seq)
+                case CartSnapshotAdopted(cart=cart, position=position):
+                    ends[cart] = position
+        now_us = self._clock.monotonic_us()
+        for cart, position in ends.items():
+            self._carry_out(cart, self._exchanges[cart].committed(position, now_us))
+
+    def _unreadable(self, unreadable: Unreadable) -> None:
+        """Count it, tell its sender, show it to staff once; what the cart could not tell us stays in its outbox."""
+        self.strangers.unreadable += 1
+        cart, reason = unreadable.cart, unreadable.reason[:_LONGEST_REASON]
+        self._log.warning("unreadable", cart=cart, topic=unreadable.topic, reason=reason)
+        if cart is not None:
+            self._link.send(Refusal(reason=reason), cart)
+        where = f"cart {cart}" if cart else "broker"
+        self._recorder.post(lambda shop, _: incident.raise_once(
+            shop, key=f"unreadable/{cart or 'broker'}", where=where, cause="unreadable-message", cart=cart,
+            sentence="A message could not be read. Is this cart's software newer than the store's?",
+            evidence=(unreadable.topic, reason), new_id=self._new_id,
+        ))  # fmt: skip

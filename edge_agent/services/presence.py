@@ -1,0 +1,33 @@
+"""Who can be reached right now. A cache for displays and refusals, never journaled, never truth."""
+
+from collections.abc import Set as AbstractSet
+
+from cart_protocol.ids import CartId
+from edge_agent.services.changes import Changes
+
+
+class Presence:
+    """Carts as the broker last said; without a broker nobody can be reached."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._present: set[CartId] = set()
+        self.broker_online = False
+
+    @property
+    def online(self) -> AbstractSet[CartId]:
+        return self._present if self.broker_online else frozenset()
+
+    def said(self, cart: CartId, *, online: bool) -> None:
+        if online == (cart in self._present):
+            return
+        if online:
+            self._present.add(cart)
+        else:
+            self._present.discard(cart)
+        self._changes.bump()
+
+    def broker(self, *, online: bool) -> None:
+        if online != self.broker_online:
+            self.broker_online = online
+            self._changes.bump()

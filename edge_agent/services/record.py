@@ -1,0 +1,204 @@
+"""The one writer: decisions come in, facts go out, and nothing is told to anybody before it is on the disk."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from cart_protocol.host.clock import Clock
+from cart_protocol.ids import CartId
+from edge_agent.core.events import (
+    CartReported,
+    CartSnapshotAdopted,
+    Fact,
+    StoreEvent,
+    decode,
+    encode,
+    kind_of,
+    stream_of,
+)
+from edge_agent.core.refusals import RefusedError
+from edge_agent.core.shop import Shop
+from edge_agent.ports import Entry, Journal
+from edge_agent.services.changes import Changes
+
+Decide = Callable[[Shop, int], Sequence[StoreEvent]]
+"""Pure: given the shop and the store's wall clock (ms), return what happens now, or refuse by a named error."""
+AfterCommit = Callable[[Sequence[Fact]], None]
+"""Told of every committed batch, in order; must not block."""
+_GREATEST_BATCH = 2_000
+"""Bounds what one commit holds (reference/messaging, section 2.3: 600 to 1,200 reach the plateau)."""
+
+
+class RecorderStoppedError(RuntimeError):
+    """The journal could not be written; the agent is ending and will rebuild its state from the journal."""
+
+
+class Recorder:
+    """Runs every decision against one Shop, one after the other, and commits in groups.
+
+    A group is whatever arrived while the last one was being written: no delay is added. Everybody who submitted is
+    answered after the commit; a refusal goes to its own submitter only. If the journal cannot be written, `run` raises,
+    and with it the agent ends: memory is ahead of the disk then and must not be trusted.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, changes: Changes | None = None) -> None:
+        self.shop = Shop()
+        self.changes = changes or Changes()
+        self._journal = journal
+        self._clock = clock
+        self._queue: asyncio.Queue[tuple[Decide, asyncio.Future[tuple[StoreEvent, ...]] | None]] = asyncio.Queue()
+        self._listeners: list[AfterCommit] = []
+        self._stopped = False
+        self._last_ms = 0
+        self.commits = 0
+        self.refused_posts = 0
+        """Posted decisions (nobody waited for them) that were refused."""
+
+    def replay(self) -> int:
+        """Rebuild the shop from the journal; call once, before `run`. Return how many facts there were."""
+        count = 0
+        for _, entry in self._journal.replay():
+            self.shop.evolve(Fact(entry.at_ms, decode(entry.body)))
+            self._last_ms = entry.at_ms
+            count += 1
+        return count
+
+    def positions(self) -> dict[CartId, tuple[int, int]]:
+        """Return the (epoch, seq) up to which each cart's stream is committed."""
+        return self._journal.positions()
+
+    def listen(self, after_commit: AfterCommit) -> None:
+        self._listeners.append(after_commit)
+
+    async def submit(self, decide: Decide) -> tuple[StoreEvent, ...]:
+        """Return what `decide` decided once it is durable.
+
+        Raises:
+            RefusedError: whatever `decide` refused with; nothing was recorded.
+            RecorderStoppedError: the journal failed.
+        """
+        if self._stopped:
+            raise RecorderStoppedError("the journal cannot be written; the agent is ending")
+        answer: asyncio.Future[tuple[StoreEvent, ...]] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((decide, answer))
+        return await answer
+
+    def post(self, decide: Decide) -> None:
+        """Queue a decision nobody waits for; listeners hear of its facts after the commit."""
+        self._queue.put_nowait((decide, None))
+
+    async def run(self, progress: Callable[[], None] = lambda: None, turn_s: float = 5.0) -> NoReturn:
+        """Record for ever. `progress` is called whenever the loop turned over, at least every `turn_s` seconds.
+
+        Raises:
+            Exception: whatever the journal or a faulty decision raised; the agent must end.
+        """
+        try:
+            while True:
+                await self._turn(turn_s)
+                progress()
+        finally:
+            self._stopped = True
+            self._refuse_waiting()
+
+    async def _turn(self, turn_s: float) -> None:
+        try:
+            async with asyncio.timeout(turn_s):
+                first = await self._queue.get()
+        except TimeoutError:
+            return
+        facts: list[Fact] = []
+        answers: list[tuple[asyncio.Future[tuple[StoreEvent, ...]], tuple[StoreEvent, ...]]] = []
+        try:
+            self._decide(*first, facts, answers)
+            while not self._queue.empty() and len(facts) < _GREATEST_BATCH:
+                self._decide(*self._queue.get_nowait(), facts, answers)
+            if facts:
+                await self._commit(facts)
+        except BaseException:
+            for answer, _ in answers:
+                _fail(answer)
+            raise
+        for answer, events in answers:
+            if not answer.done():
+                answer.set_result(events)
+        if facts:
+            self._publish(facts)
+
+    async def _commit(self, facts: Sequence[Fact]) -> None:
+        """Write a group; when cancelled meanwhile, wait for the disk first: a thread cannot be called back."""
+        writing = asyncio.ensure_future(
+            asyncio.to_thread(self._journal.append, [_entry(fact) for fact in facts], _positions(facts))
+        )
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait({writing})
+            writing.exception()  # retrieved: the process ends anyway, and the next one starts from the journal
+            raise
+
+    def _decide(
+        self,
+        decide: Decide,
+        answer: "asyncio.Future[tuple[StoreEvent, ...]] | None",
+        facts: list[Fact],
+        answers: "list[tuple[asyncio.Future[tuple[StoreEvent, ...]], tuple[StoreEvent, ...]]]",
+    ) -> None:
+        # The journal's time never runs backwards, whatever the machine's clock does.
+        now_ms = self._last_ms = max(self._last_ms, self._clock.wall_ms())
+        try:
+            events = tuple(decide(self.shop, now_ms))
+        except RefusedError as refusal:
+            if answer is None:
+                self.refused_posts += 1
+            elif not answer.done():
+                answer.set_exception(refusal)
+            return
+        except Exception as error:
+            # A faulty decision changed nothing yet. Its submitter hears of it; where nobody waits, we must not go on.
+            if answer is None:
+                raise
+            if not answer.done():
+                answer.set_exception(error)
+            return
+        for event in events:
+            fact = Fact(now_ms, event)
+            self.shop.evolve(fact)
+            facts.append(fact)
+        if answer is not None:
+            answers.append((answer, events))
+
+    def _publish(self, facts: Sequence[Fact]) -> None:
+        self.commits += 1
+        for after_commit in self._listeners:
+            after_commit(facts)
+        self.changes.bump()
+
+    def _refuse_waiting(self) -> None:
+        while not self._queue.empty():
+            _, answer = self._queue.get_nowait()
+            if answer is not None:
+                _fail(answer)
+
+
+def _entry(fact: Fact) -> Entry:
+    event = fact.event
+    return Entry(stream=stream_of(event), kind=kind_of(event), at_ms=fact.at_ms, body=encode(event))
+
+
+def _positions(facts: Sequence[Fact]) -> dict[CartId, tuple[int, int]]:
+    """Return how far these facts take each cart's stream."""
+    positions: dict[CartId, tuple[int, int]] = {}
+    for fact in facts:
+        match fact.event:
+            case CartReported(cart=cart, epoch=epoch, recorded=recorded):
+                positions[cart] = (epoch, recorded.seq)
+            case CartSnapshotAdopted(cart=cart, position=position):
+                positions[cart] = (position.epoch, position.seq)
+    return positions
+
+
+def _fail(answer: "asyncio.Future[tuple[StoreEvent, ...]]") -> None:
+    if not answer.done():
+        answer.set_exception(RecorderStoppedError("the journal cannot be written; the agent is ending"))
+        answer.exception()  # retrieved: its waiter may be gone already

@@ -1,0 +1,113 @@
+"""The journal's tables. `entry` and `position` are the truth; every other table is projected from entries.
+
+A change here needs a revision in migrations/versions; a test holds the two against each other.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s",
+    }
+)
+
+ENTRY = Table(
+    "entry", METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("stream", String(80), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index(None, "stream"),
+)  # fmt: skip
+"""Every fact, in order. The writer numbers the entries itself: a second writer collides and must stop."""
+
+POSITION = Table(
+    "position", METADATA,
+    Column("cart", String(32), primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+)  # fmt: skip
+"""How far each cart's stream is committed; moves in the transaction that commits the events."""
+
+CART = Table(
+    "cart", METADATA,
+    Column("cart", String(32), primary_key=True),
+    Column("phase", String(16), nullable=False),
+    Column("session", String(64)),
+    Column("code", String(16), nullable=False),
+    Column("faults", Text, nullable=False),
+    Column("withdrawn", Boolean, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)  # fmt: skip
+
+SHOP_ORDER = Table(
+    "shop_order", METADATA,
+    Column("order_id", String(64), primary_key=True),
+    Column("number", String(16), nullable=False),
+    Column("sequence", BigInteger, nullable=False, unique=True),
+    Column("session", String(64), nullable=False),
+    Column("shopper", String(64), nullable=False),
+    Column("cart", String(32), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("settled_mg", BigInteger, nullable=False),
+    Column("variance_mg2", BigInteger, nullable=False),
+    Column("tags", Integer, nullable=False),
+    Column("placed_ms", BigInteger, nullable=False),
+    Column("cancelled", String(40), nullable=False),
+)  # fmt: skip
+
+ORDER_LINE = Table(
+    "order_line", METADATA,
+    Column("order_id", String(64), primary_key=True),
+    Column("line", String(64), primary_key=True),
+    Column("product", String(40), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("mass_mg", BigInteger, nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("tax_minor", BigInteger, nullable=False),
+    Column("tax_class", String(16), nullable=False),
+    Column("book_version", Integer, nullable=False),
+    Index(None, "product"),
+)  # fmt: skip
+
+TENDER = Table(
+    "tender", METADATA,
+    Column("tender", String(64), primary_key=True),
+    Column("order_id", String(64), nullable=False),
+    Column("method", String(16), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("captured_minor", BigInteger, nullable=False),
+    Column("refunded_minor", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("reference", String(80), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index(None, "order_id"),
+)  # fmt: skip
+
+TOKEN = Table(
+    "token", METADATA,
+    Column("token", String(64), primary_key=True),
+    Column("order_id", String(64), nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("burned_at", String(32)),
+    Column("burned_ms", BigInteger),
+    Index(None, "order_id"),
+)  # fmt: skip
+
+INCIDENT = Table(
+    "incident", METADATA,
+    Column("incident", String(64), primary_key=True),
+    Column("key", String(120), nullable=False),
+    Column("place", String(80), nullable=False),
+    Column("cause", String(40), nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("resolved_by", String(64), nullable=False),
+)  # fmt: skip

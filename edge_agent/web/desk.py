@@ -1,0 +1,38 @@
+"""The border between the pages and the shop: what pages may ask for and what they may show."""
+
+from typing import Protocol
+
+from cart_protocol.ids import CartId, IncidentId, OrderId, ShopperId, StaffId
+from edge_agent.core.staff import StaffMember
+from edge_agent.core.views import ConsoleView, PhoneView
+
+
+class CounterDesk(Protocol):
+    """The shop's counter as pages see it (edge_agent.services.counter.Counter).
+
+    Whatever a person asks for and cannot have raises edge_agent.core.refusals.RefusedError, with the sentence to show.
+    """
+
+    async def bind(self, shopper: ShopperId, code: str) -> CartId: ...
+    async def hand_back(self, shopper: ShopperId) -> None: ...
+    async def freeze(self, shopper: ShopperId) -> OrderId: ...
+    async def thaw(self, shopper: ShopperId) -> None: ...
+    async def pay(self, shopper: ShopperId, method: str, key: str) -> None:
+        """Start a payment. The same `key` again has the first one's outcome and moves no money."""
+
+    async def resolve(self, incident: IncidentId, staff: StaffId) -> None: ...
+    async def set_withdrawn(self, cart: CartId, staff: StaffId, withdrawn: bool) -> None: ...
+    async def explain_weight(self, cart: CartId, staff: StaffId) -> None: ...
+    def phone(self, shopper: ShopperId) -> PhoneView: ...
+    def console(self) -> ConsoleView: ...
+    async def wait_for_change(self, revision: int) -> int:
+        """Return the shop's revision once it is above `revision`. May be cancelled at any time."""
+
+
+class StaffRoll(Protocol):
+    """Who may sign in (edge_agent.store.staff.StaffFile)."""
+
+    def verify(self, name: str, password: str) -> StaffMember | None:
+        """Return the person when name and password belong together. Slow on purpose: call it on a thread."""
+
+    def find(self, name: str) -> StaffMember | None: ...

@@ -1,0 +1,80 @@
+"""cart-sim: the world as programs. Imports stand inside the commands, since a camera must start at once."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="cart-sim", no_args_is_help=True, add_completion=False,
+    help="The world around carts and store: a demo shop, staged trips, a camera, and the TEST acquirer (no real money).",
+)
+
+
+@app.command()
+def demo(
+    trips: Annotated[int | None, typer.Option(min=1, help="End after so many shopping trips, with a verdict. Default: run until Ctrl-C.")] = None,
+    carts: Annotated[int, typer.Option(min=1, max=16, help="Carts in the shop.")] = 3,
+    seed: Annotated[int, typer.Option(help="Decides who comes, what they buy, and what goes wrong.")] = 1,
+    photos: Annotated[Path | None, typer.Option(exists=True, file_okay=False, help="Show the cameras the photographs of this folder (it has a manifest.csv) in place of rendered labels.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where the shop keeps its files.")] = Path("run"),
+    fresh: Annotated[bool, typer.Option(help="Forget an earlier shop in that folder first.")] = False,
+) -> None:
+    """Run a small shop on this machine: broker, store, acquirer, exit lane, carts and shoppers, as real processes.
+
+    Ends with status 0 after a good day, 1 after one that was not, 2 when the shop could not open.
+    """
+    from sim.demo import DemoOptions, open_shop  # noqa: PLC0415 - see the module's first line
+
+    # A shop that sells photographs is another shop: its price book does not follow the demo's.
+    shop = folder.with_name(f"{folder.name}-photos") if photos else folder
+    options = DemoOptions(trips=trips, carts=carts, seed=seed, photos=photos, folder=shop, fresh=fresh)
+    sys.exit(open_shop(options))
+
+
+@app.command()
+def stage(
+    trips: Annotated[int, typer.Option(min=1, help="Shopping trips.")] = 20,
+    carts: Annotated[int, typer.Option(min=1, help="Carts in the shop.")] = 4,
+    seed: Annotated[int, typer.Option(help="The same seed is the same day, to the last event.")] = 1,
+) -> None:
+    """Run a shop in this one process on a virtual clock, and compare the books at the end."""
+    from sim.stage import run  # noqa: PLC0415
+
+    sys.exit(run(trips=trips, carts=carts, seed=seed))
+
+
+@app.command()
+def camera(
+    socket: Annotated[str, typer.Option(help="The street's socket.")],
+    cart: Annotated[str, typer.Option(help="The cart this camera is screwed to.")],
+    width: Annotated[int, typer.Option(min=16)] = 640,
+    height: Annotated[int, typer.Option(min=16)] = 480,
+    fps: Annotated[int, typer.Option(min=1, max=120)] = 12,
+) -> None:
+    """Write I420 frames of what this cart's camera sees to standard output, as rpicam-vid does."""
+    from sim.optics.camera import run  # noqa: PLC0415
+
+    run(socket, cart, width, height, fps)
+
+
+@app.command()
+def acquirer(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8790,
+    database: Annotated[Path, typer.Option(help="The acquirer's own ledger (SQLite).")] = Path("acquirer.db"),
+    api_key_file: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="File with the key that merchants must show.")] = Path("acquirer.key"),
+) -> None:
+    """Run the TEST acquirer: idempotent, with scripted declines and lost answers. No real money moves."""
+    from sim.acquirer import serve  # noqa: PLC0415
+
+    asyncio.run(serve("127.0.0.1", port, database, api_key_file.read_text().strip()))
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

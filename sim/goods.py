@@ -1,0 +1,88 @@
+"""Goods: what stands on the shelves. Each unit has its own true mass, its own label and, if tagged, a live tag."""
+
+import random
+
+import msgspec
+
+from cart_protocol.ids import ProductId
+from cart_protocol.pricing.price_book import PriceBook, Product, RestrictedPattern, SoldBy
+
+_LOOSE_GRAMS = (120, 1_400)
+"""A bag of loose produce: what one shopper takes."""
+_LABEL_ERROR_MG = 900
+"""A counter scale prints whole grams; the bag itself and the division make up the rest (standard deviation)."""
+
+
+class Unit(msgspec.Struct, kw_only=True):
+    """One thing on a shelf. The tag changes; the rest does not."""
+
+    product: Product
+    mass_mg: int
+    """True mass: what gravity sees."""
+    symbology: str
+    """Of its label, as sim.optics.label.Symbology has it."""
+    code: str
+    """Digits without the check digit; the label printer adds that."""
+    tag_live: bool
+    photograph: str | None = None
+    """A real photograph of such a pack, shown to cameras in place of a rendered label."""
+
+    @property
+    def name(self) -> str:
+        return self.product.name
+
+
+class Shelves:
+    """All products of one shop, and the dice that decide what a unit of them really weighs."""
+
+    def __init__(self, book: PriceBook, dice: random.Random) -> None:
+        self._dice = dice
+        self._mass_pattern = next((pattern for pattern in book.restricted_patterns if pattern.kind == "mass"), None)
+        self.products = [product for product in book.products if self._can_be_sold(product)]
+        self.tagged = [product for product in self.products if product.tagged]
+        if not self.products or not self.tagged:
+            raise ValueError("the price book has no products, or none that carries an EAS tag: nothing to play shop with")
+
+    def pick(self) -> Unit:
+        """Take any product off its shelf."""
+        return self.take(self._dice.choice(self.products))
+
+    def pick_tagged(self) -> Unit:
+        """Take something worth stealing."""
+        return self.take(self._dice.choice(self.tagged))
+
+    def take(self, product: Product) -> Unit:
+        if product.sold_by is SoldBy.KILOGRAM:
+            return self._weighed_bag(product)
+        spread = product.mass_variance**0.5
+        mass = max(1_000, round(self._dice.gauss(product.mass, spread)))
+        symbology, code = label_of(product.id)
+        return Unit(product=product, mass_mg=mass, symbology=symbology, code=code, tag_live=product.tagged)
+
+    def _weighed_bag(self, product: Product) -> Unit:
+        """Loose goods get their label at the counter scale: in-store EAN-13 with the net mass in grams."""
+        pattern = self._mass_pattern
+        if pattern is None:
+            raise ValueError(f"{product.name} is sold by the kilogram, but the price book has no mass pattern for labels")
+        grams = self._dice.randint(*_LOOSE_GRAMS)
+        mass = max(1_000, round(self._dice.gauss(grams * 1_000, _LABEL_ERROR_MG)))
+        return Unit(product=product, mass_mg=mass, symbology="EAN13", code=_in_store(pattern, product.id, grams),
+                    tag_live=product.tagged)
+
+    def _can_be_sold(self, product: Product) -> bool:
+        return product.sold_by is SoldBy.PIECE or self._mass_pattern is not None
+
+
+def label_of(product: ProductId) -> tuple[str, str]:
+    """Return the symbology that a manufacturer prints for a GTIN-14, and the digits before the check digit."""
+    digits = str(product)
+    if digits.startswith("000000"):
+        return "EAN8", digits[6:13]
+    if digits.startswith("00"):
+        return "UPCA", digits[2:13]
+    return "EAN13", digits[1:13]
+
+
+def _in_store(pattern: RestrictedPattern, product: ProductId, value: int) -> str:
+    item = str(product).removeprefix("plu:")
+    return f"{pattern.prefix}{item:0>5}{value:05d}"

@@ -1,0 +1,150 @@
+"""The files of the live shop: where each program of it finds its configuration, certificates and wires.
+
+The programs are the product, configured for parts that happen to be simulated: an SPI bus and a pin factory by class
+path, serial ports that are ptys, a camera that is a child process. None of them can tell.
+"""
+
+import secrets
+import shutil
+import sys
+from pathlib import Path
+
+import msgspec
+
+from sim.exit_lane import LANE
+
+CAMERA_SIZE = (640, 480)
+PHOTO_SIZE = (1280, 960)
+"""Photographs keep their fine bars only on a larger frame."""
+FRAMES_PER_SECOND = 12
+PHOTO_FRAMES_PER_SECOND = 6
+
+
+class ShopFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """One folder for everything the demo writes, and the ports it found free."""
+
+    folder: Path
+    broker_port: int
+    web_port: int
+    acquirer_port: int
+    screen_ports: list[int]
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def edge_config(self) -> Path:
+        return self.store / "edge.demo.toml"
+
+    @property
+    def api_key(self) -> Path:
+        return self.folder / "acquirer.key"
+
+    @property
+    def street(self) -> Path:
+        return self.folder / "street.sock"
+
+    @property
+    def scale(self) -> Path:
+        return self.folder / "exit-scale"
+
+    @property
+    def scanner(self) -> Path:
+        return self.folder / "order-scanner"
+
+    @property
+    def voice(self) -> Path:
+        return self.folder / "voice"
+
+    def cart(self, number: int) -> Path:
+        return self.folder / f"cart-{number}"
+
+    def cart_config(self, number: int) -> Path:
+        return self.cart(number) / "cart.demo.toml"
+
+
+def program(name: str) -> str:
+    """Return where a program is: beside our own interpreter, else on the path, else where Debian keeps daemons."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name) or f"/usr/sbin/{name}"
+
+
+def write_edge(files: ShopFiles, *, catalogue: Path) -> None:
+    """Write the agent's configuration for the demo; the files it names were made by `edge-agent init`."""
+    if not files.api_key.exists():
+        files.api_key.touch(mode=0o600)
+        files.api_key.write_text(secrets.token_urlsafe(24))
+    files.voice.mkdir(exist_ok=True)
+    pins = f"sim.wires.pins:connect?socket={files.street}&lane={LANE}"
+    files.edge_config.write_text(f"""\
+# Written by the demo at every start.
+database = "sqlite:///{files.store / "state" / "store.db"}"
+price_book = "{catalogue}"
+signing_key = "{files.store / "keys" / "signing.key"}"
+staff = "{files.store / "staff.toml"}"
+
+[identity]
+store = "demo"
+name = "Corner Market"
+registration = "DEMO 000 000 000"
+address = "1 Example Street"
+
+{_broker(files, files.store / "certificates", "agent")}
+[web]
+port = {files.web_port}
+
+[payment]
+acquirer = "test:http://127.0.0.1:{files.acquirer_port}"
+api_key = "{files.api_key}"
+timeout_s = 3.0
+
+[[lanes]]
+lane = "{LANE}"
+scale = "8217:{files.scale}"
+scanner = "serial:{files.scanner}"
+pins = "{pins}"
+speaker = "espeak-ng:{files.voice}"
+""")
+
+
+def write_cart(files: ShopFiles, number: int, *, photos: bool) -> None:
+    """Write one cart's configuration for the demo; its certificate was made by `edge-agent issue-cart`."""
+    folder = files.cart(number)
+    width, height = PHOTO_SIZE if photos else CAMERA_SIZE
+    frames_per_second = PHOTO_FRAMES_PER_SECOND if photos else FRAMES_PER_SECOND
+    camera = f"{program('cart-sim')} camera --socket {files.street} --cart c{number} --width {width} --height {height} --fps {frames_per_second}"
+    files.cart_config(number).write_text(f"""\
+# Written by the demo at every start.
+state = "{folder / "state"}"
+price_book_key = "{folder / "price_book.pub"}"
+
+[identity]
+cart = "c{number}"
+store = "demo"
+phone_page = "http://127.0.0.1:{files.web_port}/phone"
+
+{_broker(files, folder, f"c{number}")}
+[load_cell]
+device = "hx711-spi:sim.wires.spi:connect?socket={files.street}&cart=c{number}&seed={number}"
+
+[camera]
+device = "pipe:{camera}"
+width = {width}
+height = {height}
+frames_per_second = {frames_per_second}
+
+[screen]
+port = {files.screen_ports[number - 1]}
+""")
+
+
+def _broker(files: ShopFiles, folder: Path, name: str) -> str:
+    return f"""\
+[broker]
+host = "127.0.0.1"
+port = {files.broker_port}
+authority = "{folder / "authority.pem"}"
+certificate = "{folder / f"{name}.pem"}"
+key = "{folder / f"{name}.key"}"
+"""

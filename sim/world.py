@@ -1,0 +1,192 @@
+"""The live world: carts, shelves and the exit lane as steel and light around the product's running processes."""
+
+import asyncio
+import contextlib
+import re
+from random import Random
+
+import httpx
+
+from cart_protocol.host.clock import HostClock
+from sim.exit_lane import LANE, ExitLane
+from sim.goods import Unit
+from sim.optics.label import Label, Symbology
+from sim.optics.scene import Pass, Scene
+from sim.phone import HttpPhone
+from sim.physics.load import Put, Roll
+from sim.shop_files import ShopFiles
+from sim.wires.code_scanner import CodeScanner
+from sim.wires.scale_8217 import Scale8217, ScalePort
+from sim.wires.street import Street
+
+_CODE = re.compile(r"\?code=([a-z0-9-]+-[0-9A-Z]{6})")
+_OBSERVED = re.compile(r'data-observed-us="(\d+)"')
+_CSRF = re.compile(r'name="_csrf" value="([^"]+)"')
+_PHOTOGRAPH_NOISE = 2.0
+"""Grey levels on top of the noise that a photograph has of its own."""
+_REACH_S = 0.25
+"""Between leaving the hand and resting on the platform."""
+
+
+class LiveCart:
+    """One cart as a shopper holds it."""
+
+    def __init__(self, name: str, street: Street, screen: str, clock: HostClock, dice: Random) -> None:
+        self.name = name
+        self._street = street
+        self._screen = httpx.AsyncClient(base_url=screen, timeout=10.0)
+        self._clock = clock
+        self._dice = dice
+        self._on_platform: list[int] = []
+        self._last_observed = 0
+
+    async def read_code(self) -> str | None:
+        try:
+            page = await self._screen.get("/")
+        except httpx.TransportError:
+            return None
+        found = _CODE.search(page.text)
+        return found[1] if found else None
+
+    async def present(self, unit: Unit, seconds: float) -> None:
+        now_s = self._now_s()
+        scene = Scene(photograph=unit.photograph, noise=_PHOTOGRAPH_NOISE) if unit.photograph else Scene(label=_label(unit))
+        self._street.set_scene(self.name, Pass(scene=scene, at_s=now_s, duration_s=seconds, seed=self._dice.randrange(1 << 30)))
+        await asyncio.sleep(seconds)
+
+    def put(self, unit: Unit) -> None:
+        self._on_platform.append(unit.mass_mg)
+        self._street.add_load(self.name, Put(self._now_s() + _REACH_S, unit.mass_mg))
+
+    def take(self, unit: Unit) -> None:
+        self._on_platform.remove(unit.mass_mg)
+        self._street.add_load(self.name, Put(self._now_s() + _REACH_S, -unit.mass_mg))
+
+    def roll(self, seconds: float) -> None:
+        now_s = self._now_s()
+        self._street.add_load(self.name, Roll(now_s, now_s + seconds))
+
+    def empty(self) -> None:
+        if self._on_platform:
+            self._street.add_load(self.name, Put(self._now_s() + _REACH_S, -sum(self._on_platform)))
+            self._on_platform.clear()
+
+    async def watch_screen(self, latencies_us: list[int]) -> None:
+        """Look at the cart's screen for ever; note how old the evidence behind each new picture is when it arrives."""
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                async with self._screen.stream("GET", "/events", timeout=httpx.Timeout(10, read=45)) as stream:
+                    async for line in stream.aiter_lines():
+                        self._seen(line, latencies_us)
+            await asyncio.sleep(0.5)
+
+    async def close(self) -> None:
+        await self._screen.aclose()
+
+    def _seen(self, line: str, latencies_us: list[int]) -> None:
+        if line.startswith("data:") and (found := _OBSERVED.search(line)):
+            observed = int(found[1])
+            if observed > self._last_observed:
+                if self._last_observed:
+                    latencies_us.append(self._clock.monotonic_us() - observed)
+                self._last_observed = observed
+
+    def _now_s(self) -> float:
+        return self._clock.monotonic_us() / 1e6
+
+
+class ConsoleAttendant:
+    """A person of the store at the console: sees alarms, takes what is not paid, resolves."""
+
+    def __init__(self, store: str, name: str, password: str) -> None:
+        self._http = httpx.AsyncClient(base_url=store, timeout=15.0, headers={"Accept": "application/json"})
+        self._name = name
+        self._password = password
+
+    async def sign_in(self) -> None:
+        page = await self._http.get("/console/sign-in", headers={"Accept": "text/html"})
+        found = _CSRF.search(page.text)
+        form = {"_csrf": found[1] if found else "", "name": self._name, "password": self._password}
+        await self._http.post("/console/sign-in", data=form)
+
+    async def resolve_all(self, where: str) -> int:
+        """Resolve every open alarm of a place; return how many there were."""
+        answer = await self._console()
+        resolved = 0
+        for incident in answer.json()["incidents"]:
+            if incident["where"] == where and not incident["resolved_by"]:
+                done = await self._http.post(f"/console/incidents/{incident['incident']}/resolve",
+                                             headers={"X-CSRF": answer.headers["X-CSRF"]})
+                resolved += done.is_success
+        return resolved
+
+    async def counters(self) -> dict[str, int]:
+        counters: dict[str, int] = (await self._console()).json()["counters"]
+        return counters
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _console(self) -> httpx.Response:
+        for _ in range(5):
+            with contextlib.suppress(httpx.TransportError):
+                answer = await self._http.get("/api/console")
+                if answer.status_code == httpx.codes.OK:
+                    return answer
+                await self.sign_in()
+            await asyncio.sleep(0.5)
+        raise ConnectionError("the console does not answer the attendant")
+
+
+class LiveWorld:
+    """Everything outside the product's processes, for one demo shop."""
+
+    def __init__(self, files: ShopFiles, carts: int, dice: Random, clock: HostClock, screen_us: list[int],
+                 staff: tuple[str, str]) -> None:
+        self._web = f"http://127.0.0.1:{files.web_port}"
+        self._clock = clock
+        self._street = Street(files.street)
+        self._screen_us = screen_us
+        self._attendant = ConsoleAttendant(self._web, *staff)
+        self.carts = [
+            LiveCart(f"c{number}", self._street, f"http://127.0.0.1:{files.screen_ports[number - 1]}", clock, Random(dice.random()))
+            for number in range(1, carts + 1)
+        ]
+        self._scanner = CodeScanner(files.scanner)
+        self.lane = ExitLane(self._street.lane_pins(LANE), self._scanner.scan, self._attendant)
+        self._scale = ScalePort(Scale8217(self.lane.grams), files.scale)
+        self._watchers: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Build the street and the lane; the product's processes find them when they start."""
+        await self._street.start()
+        self.lane.plug()
+        self._scale.plug()
+        self._scanner.plug()
+
+    async def connect(self) -> None:
+        """Begin to look at screens, now that there are some."""
+        await self._attendant.sign_in()
+        self._watchers = [asyncio.create_task(cart.watch_screen(self._screen_us)) for cart in self.carts]
+
+    def phone(self, number: int, latencies_us: list[int]) -> HttpPhone:
+        return HttpPhone(self._web, number, self._clock.monotonic_us, latencies_us)
+
+    async def counters(self) -> dict[str, int]:
+        """Return the console's counters."""
+        return await self._attendant.counters()
+
+    async def stop(self) -> None:
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        for cart in self.carts:
+            await cart.close()
+        await self._attendant.close()
+        self._scale.unplug()
+        self._scanner.unplug()
+        await self._street.close()
+
+
+def _label(unit: Unit) -> Label:
+    return Label(payload=unit.code, symbology=Symbology(unit.symbology), name=unit.name)

@@ -1,0 +1,321 @@
+"""Cameras of every kind show pictures; programs that die come back; what cannot work is refused with a remedy."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cart_firmware.config import CameraSettings
+from cart_firmware.devices.blocking_camera import BlockingCamera
+from cart_firmware.devices.cameras import open_frame_source
+from cart_firmware.devices.newest_frame import NewestFrame
+from cart_firmware.devices.picamera2_camera import Picamera2Device
+from cart_firmware.devices.rpicam_pipe import PictureCutter, PipeCamera, rpicam_command
+from cart_firmware.ports import Frame
+from cart_protocol.host.clock import HostClock
+from cart_protocol.host.configuration import ConfigurationError
+
+WIDTH, HEIGHT = 64, 48
+
+
+def i420(brightness: int, width: int = WIDTH, height: int = HEIGHT) -> bytes:
+    colour = ((width + 1) // 2) * ((height + 1) // 2)
+    return bytes([brightness]) * (width * height) + bytes([128]) * (2 * colour)
+
+
+def program(script: str) -> list[str]:
+    """A camera program that writes pictures: `show(n)` writes one whose brightness is n everywhere."""
+    start = (
+        "import sys, time\n"
+        f"def show(n): sys.stdout.buffer.write(bytes([n]) * {WIDTH * HEIGHT} + bytes([128]) * {WIDTH * HEIGHT // 2})"
+        "; sys.stdout.flush()\n"
+    )
+    return [sys.executable, "-c", start + script]
+
+
+@pytest.fixture
+async def closing() -> AsyncIterator[list[PipeCamera]]:
+    cameras: list[PipeCamera] = []
+    yield cameras
+    for camera in cameras:
+        await camera.close()
+
+
+async def first(camera: PipeCamera | BlockingCamera, count: int) -> list[Frame]:
+    frames: list[Frame] = []
+    async with asyncio.timeout(20):
+        async for frame in camera.frames():
+            frames.append(frame)
+            if len(frames) == count:
+                break
+    return frames
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - a counter is not an event
+            await asyncio.sleep(0.01)
+
+
+# ── cutting the stream ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("piece", [1, 7, 4_608, 4_607, 100_000])
+def test_pictures_are_cut_from_the_stream_however_it_arrives(piece: int) -> None:
+    stream = i420(10) + i420(200) + i420(30)[:-1]
+    cutter = PictureCutter(WIDTH, HEIGHT)
+    pictures = [picture for at in range(0, len(stream), piece) for picture in cutter.feed(stream[at : at + piece])]
+    assert [picture.shape for picture in pictures] == [(HEIGHT, WIDTH)] * 2
+    assert [set(picture.ravel()) for picture in pictures] == [{10}, {200}]
+
+
+def test_odd_sizes_round_the_colour_planes_up() -> None:
+    cutter = PictureCutter(3, 3)
+    assert [picture.tolist() for picture in cutter.feed(bytes(range(9)) + bytes(8))] == [
+        [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    ]
+
+
+# ── the newest picture only ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_late_consumer_gets_the_newest_picture_and_the_others_are_counted() -> None:
+    newest = NewestFrame()
+    for at_us in (1, 2, 3):
+        newest.put(Frame(at_us, np.zeros((1, 1), np.uint8)))
+    frames = newest.frames()
+    assert (await anext(frames)).at_us == 3
+    assert newest.dropped == 2
+    newest.close()
+    assert [frame async for frame in frames] == []
+
+
+# ── a program behind a pipe ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_programs_pictures_arrive_with_the_time_they_were_complete(closing: list[PipeCamera]) -> None:
+    clock = HostClock()
+    camera = PipeCamera(program("show(42); show(42); time.sleep(60)"), WIDTH, HEIGHT, clock)
+    closing.append(camera)
+    before_us = clock.monotonic_us()
+    (frame,) = await first(camera, 1)
+    assert frame.luma.shape == (HEIGHT, WIDTH)
+    assert set(frame.luma.ravel()) == {42}
+    assert before_us < frame.at_us <= clock.monotonic_us()
+
+
+async def test_a_slow_consumer_does_not_slow_the_camera(closing: list[PipeCamera]) -> None:
+    camera = PipeCamera(program("for n in range(200): show(n)\ntime.sleep(60)"), WIDTH, HEIGHT, HostClock())
+    closing.append(camera)
+    await first(camera, 1)
+    await until(lambda: camera.dropped >= 190)
+    assert (await first(camera, 1))[0].luma[0, 0] == 199
+
+
+async def test_a_program_that_dies_is_started_again_and_its_last_words_are_kept(closing: list[PipeCamera]) -> None:
+    script = "show(7); show(7)\nprint('no camera found', file=sys.stderr)\nsys.stdout.buffer.write(b'half a picture')"
+    camera = PipeCamera(program(script), WIDTH, HEIGHT, HostClock())
+    closing.append(camera)
+    frames = await first(camera, 1)
+    await until(lambda: camera.restarts >= 1)
+    frames += await first(camera, 2)
+    assert {frame.luma[0, 0] for frame in frames} == {7}
+    assert camera.last_words == "no camera found"
+
+
+async def test_a_program_that_never_starts_leaves_the_camera_trying(closing: list[PipeCamera], tmp_path: Path) -> None:
+    camera = PipeCamera([str(tmp_path / "gone")], WIDTH, HEIGHT, HostClock())
+    closing.append(camera)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await anext(aiter(camera.frames()))
+    assert "gone" in camera.last_words
+
+
+async def test_closing_ends_the_program_and_the_frames_even_if_it_ignores_the_request() -> None:
+    script = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: show(1)"
+    camera = PipeCamera(program(script), WIDTH, HEIGHT, HostClock())
+    frames = camera.frames()
+    await anext(frames)
+    await asyncio.wait_for(camera.close(), 10)
+    assert [frame async for frame in frames] == []
+    await camera.close()
+
+
+def test_rpicam_writes_raw_pictures_to_its_output_for_ever() -> None:
+    command = rpicam_command(CameraSettings(width=1280, height=720, frames_per_second=30))
+    assert command[0] == "rpicam-vid"
+    options = dict(pairwise(command))
+    assert options["--codec"] == "yuv420"
+    assert options["--timeout"] == "0"
+    assert options["--output"] == "-"
+    assert (options["--width"], options["--height"], options["--framerate"]) == ("1280", "720", "30")
+
+
+# ── libraries that block ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class FakePicamera2:
+    """As picamera2.Picamera2: YUV420 planes below each other, rows padded to 64 bytes."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.configuration: object = None
+
+    def create_video_configuration(self, *, main: Mapping[str, object], controls: Mapping[str, object]) -> object:
+        return {"main": main, "controls": controls}
+
+    def configure(self, configuration: object, /) -> object:
+        self.configuration = configuration
+        return None
+
+    def start(self) -> object:
+        self.log.append("start")
+        return None
+
+    def capture_array(self, name: str, /) -> NDArray[np.uint8]:
+        assert name == "main"
+        picture = np.full((HEIGHT * 3 // 2, 64), 128, np.uint8)
+        picture[:HEIGHT, :40] = 99
+        return picture
+
+    def stop(self) -> object:
+        self.log.append("stop")
+        return None
+
+    def close(self) -> object:
+        self.log.append("close")
+        return None
+
+
+async def test_picamera2_shows_its_brightness_plane_without_the_padding() -> None:
+    library = FakePicamera2()
+    settings = CameraSettings(width=40, height=HEIGHT, frames_per_second=15)
+    camera = BlockingCamera(Picamera2Device(library, settings), HostClock())
+    (frame,) = await first(camera, 1)
+    assert frame.luma.shape == (HEIGHT, 40)
+    assert set(frame.luma.ravel()) == {99}
+    await camera.close()
+    assert library.log == ["start", "stop", "close"]
+    assert library.configuration == {
+        "main": {"size": (40, HEIGHT), "format": "YUV420"},
+        "controls": {"FrameRate": 15},
+    }
+
+
+class Unplugged:
+    """A device that gives one picture, then none until it was reopened."""
+
+    name = "unplugged"
+
+    def __init__(self) -> None:
+        self.pictures = [np.zeros((2, 2), np.uint8)]
+        self.reopened = 0
+
+    def read(self) -> NDArray[np.uint8] | None:
+        return self.pictures.pop() if self.pictures else None
+
+    def reopen(self) -> None:
+        self.reopened += 1
+        self.pictures.append(np.ones((2, 2), np.uint8))
+
+    def close(self) -> None:
+        self.pictures.clear()
+
+
+async def test_a_camera_that_falls_silent_is_opened_again() -> None:
+    device = Unplugged()
+    camera = BlockingCamera(device, HostClock())
+    frames = await first(camera, 2)
+    assert [frame.luma[0, 0] for frame in frames] == [0, 1]
+    assert device.reopened == 1
+    await camera.close()
+
+
+# ── films and folders ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_film_plays_over_and_over(tmp_path: Path) -> None:
+    path = tmp_path / "film.avi"
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 100, (WIDTH, HEIGHT))
+    for brightness in (20, 120, 220):
+        film.write(np.full((HEIGHT, WIDTH, 3), brightness, np.uint8))
+    film.release()
+    source = open_frame_source(CameraSettings(device=f"file:{path}"), HostClock())
+    shown = []
+    async for frame in source.frames():
+        shown.append(round(int(frame.luma[0, 0]), -1))
+        if len(shown) == 5:
+            break
+    await source.close()
+    assert shown == [20, 120, 220, 20, 120]
+
+
+async def test_a_folder_shows_its_pictures_in_order_each_in_its_own_size_over_and_over(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((30, 20), 10, np.uint8))
+    (tmp_path / "b.png").write_bytes(b"no picture at all")
+    cv2.imwrite(str(tmp_path / "deep" / "c.png"), np.full((12, 16, 3), 250, np.uint8))
+    (tmp_path / "manifest.csv").write_text("not a picture")
+    source = open_frame_source(CameraSettings(device=f"folder:{tmp_path}", frames_per_second=200), HostClock())
+    shown = []
+    async for frame in source.frames():
+        shown.append((frame.luma.shape, int(frame.luma[0, 0])))
+        if len(shown) == 3:
+            break
+    await source.close()
+    assert shown == [((30, 20), 10), ((12, 16), 250), ((30, 20), 10)]
+
+
+# ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (CameraSettings(device="webcam"), "is none of 'rpicam'"),
+        (CameraSettings(device="v4l2:front"), "is none of 'rpicam'"),
+        (CameraSettings(device="v4l2:63"), "camera 63 does not open"),
+        (CameraSettings(device="folder:/no/such/folder"), "is no folder"),
+        (CameraSettings(device="file:/no/such/film.mp4"), "no film that can be read"),
+        (CameraSettings(device="pipe:/no/such/program --fast"), "no program '/no/such/program'"),
+        (CameraSettings(device="pipe:'"), "quote it"),
+        (CameraSettings(device="pipe: "), "needs a command"),
+        (CameraSettings(device="rpicam", width=500), "multiple of 64"),
+        (CameraSettings(device="rpicam", frames_per_second=0), "above zero"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused_with_a_remedy(settings: CameraSettings, said: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        open_frame_source(settings, HostClock())
+    assert said in str(refusal.value)
+
+
+@pytest.mark.skipif(shutil.which("rpicam-vid") is not None, reason="rpicam-vid is installed here")
+def test_without_rpicam_the_error_names_the_package() -> None:
+    with pytest.raises(ConfigurationError, match="apt install rpicam-apps-lite"):
+        open_frame_source(CameraSettings(), HostClock())
+
+
+def test_without_picamera2_the_error_names_the_extra() -> None:
+    with pytest.raises(ConfigurationError, match=r"pip install 'cartwright\[pi\]'"):
+        open_frame_source(CameraSettings(device="picamera2"), HostClock())
+
+
+def test_an_empty_folder_is_no_camera(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="has no pictures"):
+        open_frame_source(CameraSettings(device=f"folder:{tmp_path}"), HostClock())
+
+
+async def test_a_folder_of_unreadable_pictures_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    source = open_frame_source(CameraSettings(device=f"folder:{tmp_path}"), HostClock())
+    with pytest.raises(ConfigurationError, match="none of the pictures"):
+        await anext(aiter(source.frames()))

@@ -1,0 +1,167 @@
+"""Steps of the load from a signal with noise, ringing, rolling, creep and failed readings."""
+
+import math
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from cart_firmware.core.calibration import Calibration, CalibrationError
+from cart_firmware.core.weighing import Step, Weigher
+from cart_protocol.mass import Mass, grams
+
+RATE_HZ = 80
+COUNTS_PER_KILOGRAM = 83_886.08
+NOISE_G = 0.45
+"""Of an HX711 at 80 conversions a second behind a 50 kg cell (hardware notes, section 2)."""
+Signal = Callable[[float, Random], float]
+"""Seconds to grams on the platform."""
+
+
+def weigher(level_g: float = 0, rate_hz: int = RATE_HZ) -> Weigher:
+    return Weigher(
+        Calibration(zero_counts=1_000, counts_per_kilogram=COUNTS_PER_KILOGRAM), rate_hz=rate_hz, window_ms=500,
+        band_mg=6_000, smallest_step_mg=12_000, level=grams(level_g),
+    )  # fmt: skip
+
+
+def feed(
+    scale: Weigher, signal: Signal, seconds: float, *, start_s: float = 0, seed: int = 1, rate_hz: int = RATE_HZ
+) -> list[Step]:
+    dice = Random(seed)
+    steps = list[Step]()
+    for tick in range(round(seconds * rate_hz)):
+        at_s = start_s + tick / rate_hz
+        load_g = signal(at_s, dice) + dice.gauss(0, NOISE_G)
+        if step := scale.feed(round(at_s * 1e6), 1_000 + round(load_g * COUNTS_PER_KILOGRAM / 1_000)):
+            steps.append(step)
+    return steps
+
+
+def put_down(at_s: float, mass_g: float, before_g: float = 0) -> Signal:
+    """Goods set down with a bump that rings for a quarter of a second."""
+
+    def signal(now_s: float, _: Random) -> float:
+        since = now_s - at_s
+        if since < 0:
+            return before_g
+        ringing = 0.8 * mass_g * math.exp(-since / 0.05) * math.sin(2 * math.pi * 9 * since)
+        return before_g + mass_g + ringing
+
+    return signal
+
+
+def rolling(load_g: float) -> Signal:
+    """A cart pushed over tiles: vibration in proportion to the load, and a bump now and then."""
+
+    def signal(now_s: float, dice: Random) -> float:
+        shaking = sum(math.sin(2 * math.pi * hertz * now_s + hertz) for hertz in (4.3, 7.1, 11.7, 17.9, 23.3, 31.0))
+        bump = dice.uniform(100, 900) if dice.random() < 0.02 else 0
+        return load_g * (1 + 0.035 * shaking) + bump
+
+    return signal
+
+
+def standing(load_g: float) -> Signal:
+    return lambda _, __: load_g
+
+
+@pytest.mark.parametrize("mass_g", [20, 95, 500, 1_500, 6_000])
+@pytest.mark.parametrize("seed", range(4))
+def test_goods_put_down_are_one_step_within_three_grams_and_soon(mass_g: float, seed: int) -> None:
+    steps = feed(weigher(), put_down(3.0, mass_g), 6, seed=seed)
+    (step,) = steps
+    assert abs(step.mass - grams(mass_g)) <= grams(3)
+    rested_s = 3.0 + 0.05 * math.log(0.8 * mass_g / 6 + 1)  # when the ringing is within the band
+    assert step.at_us / 1e6 - rested_s <= 0.7
+
+
+def test_goods_lifted_are_a_step_down() -> None:
+    scale = weigher(2_000)
+    assert feed(scale, standing(2_000), 2) == []
+    (step,) = feed(scale, standing(1_494), 2, start_s=2)
+    assert abs(step.mass + grams(506)) <= grams(2)
+    assert abs(step.level - grams(1_494)) <= grams(2)
+
+
+@pytest.mark.parametrize("load_g", [1_500, 5_000, 20_000])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cart_that_rolls_commits_nothing(load_g: float, seed: int) -> None:
+    scale = weigher(load_g)
+    assert feed(scale, rolling(load_g), 60, seed=seed) == []
+    assert not scale.quiet
+
+
+def test_goods_put_in_while_rolling_are_one_step_when_the_cart_stands() -> None:
+    scale = weigher(5_000)
+    assert feed(scale, rolling(5_000), 5) == []
+    assert feed(scale, rolling(5_640), 5, start_s=5) == []
+    (step,) = feed(scale, standing(5_640), 2, start_s=10)
+    assert abs(step.mass - grams(640)) <= grams(3)
+
+
+def test_a_short_push_on_the_basket_is_no_step() -> None:
+    def push(now_s: float, _: Random) -> float:
+        return 1_000 + (700 if 2 < now_s < 2.4 else 0)
+
+    assert feed(weigher(1_000), push, 5) == []
+
+
+def test_creep_moves_the_level_and_is_no_step() -> None:
+    scale = weigher(10_000)
+    steps = feed(scale, lambda now_s, _: 10_000 + now_s * 0.2, 120)
+    assert steps == []
+    assert abs(scale.level - grams(10_024)) <= grams(2)
+
+
+def test_below_the_smallest_step_is_drift() -> None:
+    scale = weigher(3_000)
+    assert feed(scale, standing(3_009), 30) == []
+    assert abs(scale.level - grams(3_009)) <= grams(1)
+
+
+def test_what_changed_while_nobody_weighed_is_a_step_from_the_remembered_level() -> None:
+    (step,) = feed(weigher(2_500), standing(3_006), 2)
+    assert abs(step.mass - grams(506)) <= grams(2)
+
+
+def test_a_failed_reading_begins_the_window_anew() -> None:
+    scale = weigher()
+    assert feed(scale, put_down(0, 500), 0.45) == []
+    scale.interrupt()
+    assert not scale.quiet
+    assert feed(scale, standing(500), 0.45, start_s=0.45) == []
+    assert len(feed(scale, standing(500), 0.3, start_s=0.9)) == 1
+
+
+def test_readings_with_a_gap_between_them_are_not_one_window() -> None:
+    scale = weigher()
+    feed(scale, standing(500), 0.4)
+    assert feed(scale, standing(500), 0.4, start_s=5) == []
+
+
+def test_the_slow_rate_weighs_too() -> None:
+    (step,) = feed(weigher(rate_hz=10), put_down(3.0, 500), 6, rate_hz=10)
+    assert abs(step.mass - grams(500)) <= grams(3)
+    assert step.at_us <= 3_900_000
+
+
+def test_the_total_is_less_certain_the_heavier_it_is() -> None:
+    light, heavy = weigher(500), weigher(20_000)
+    feed(light, standing(500), 2)
+    feed(heavy, standing(20_000), 2)
+    assert grams(4) ** 2 <= light.variance < heavy.variance <= grams(12) ** 2
+
+
+def test_counts_become_mass_exactly() -> None:
+    calibration = Calibration(zero_counts=-250, counts_per_kilogram=83_886.08)
+    assert calibration.mass(-250) == 0
+    assert calibration.mass(-250 + 8_388_608) == Mass(100_000_000)
+    assert calibration.mass(2 * -250 + 8_388_608, 2) == Mass(50_000_000)
+    assert Calibration(zero_counts=0, counts_per_kilogram=-1_000.0).mass(-500) == Mass(500_000)
+
+
+@pytest.mark.parametrize("slope", [0.0, float("nan"), float("inf")])
+def test_a_slope_that_no_cell_has_is_refused(slope: float) -> None:
+    with pytest.raises(CalibrationError, match="known mass"):
+        Calibration(zero_counts=0, counts_per_kilogram=slope)

@@ -1,0 +1,226 @@
+"""The console and the staff who may use it."""
+
+import json
+import os
+import re
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from edge_agent.core.staff import Role
+from edge_agent.store.staff import StaffFile, StaffFileError
+from tests.web_desk import PASSWORD, Shop, quick_hasher, staff_file
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+@pytest.fixture
+async def http(shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
+    async with shop.phone() as client:
+        yield client
+
+
+async def csrf_of(http: httpx.AsyncClient, page: str) -> str:
+    (found, *_) = re.findall(r'name="_csrf" value="(\w+)"', (await http.get(page)).text)
+    return str(found)
+
+
+async def sign_in(http: httpx.AsyncClient, name: str, password: str = PASSWORD) -> httpx.Response:
+    form = {"_csrf": await csrf_of(http, "/console/sign-in"), "name": name, "password": password}
+    return await http.post("/console/sign-in", data=form)
+
+
+async def command(http: httpx.AsyncClient, path: str) -> httpx.Response:
+    csrf = (await http.get("/api/console")).headers.get("X-CSRF", "")
+    return await http.post(path, headers={"X-CSRF": csrf, "Accept": "application/json"})
+
+
+# ── signing in ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_without_sign_in_the_console_shows_nothing(http: httpx.AsyncClient) -> None:
+    page = await http.get("/console")
+    assert (page.status_code, page.headers["Location"]) == (303, "/console/sign-in")
+    assert (await http.get("/api/console")).status_code == 401
+    assert (await http.get("/console/stream")).status_code == 401
+
+
+async def test_staff_sign_in_and_see_alarms_lanes_and_carts(http: httpx.AsyncClient) -> None:
+    assert (await sign_in(http, "vera")).status_code == 303
+    page = (await http.get("/console")).text
+    for shown in (
+        "Order 40125-6 weighs 480 g more than it should.",
+        "3.214 kg",
+        "± 38 g",
+        "exit scale: 15 g",
+        "Deactivator live",
+        "Load cell silent",
+        "Withdrawn",
+        "resolved by mina",
+        "€4127.33",
+    ):
+        assert shown in page
+    assert page.index("Alarms") < page.index("Exit lanes") < page.index("Carts")
+
+
+async def test_open_alarms_come_before_resolved_ones_and_carts_that_ask_before_others(http: httpx.AsyncClient) -> None:
+    await sign_in(http, "vera")
+    page = (await http.get("/console")).text
+    assert page.index("alarm-i2") < page.index("Resolved lately") < page.index("A live tag went through")
+    assert page.index('id="cart-c3"') < page.index('id="cart-c1"')
+
+
+@pytest.mark.parametrize(("name", "password"), [("mina", "wrong horse"), ("nobody", PASSWORD), ("mina", "")])
+async def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(
+    http: httpx.AsyncClient, name: str, password: str
+) -> None:
+    answer = await sign_in(http, name, password)
+    assert answer.status_code == 403
+    assert "Name and password do not belong together." in answer.text
+    assert (await http.get("/console")).status_code == 303
+
+
+async def test_the_cookie_from_before_the_sign_in_opens_nothing(shop: Shop, http: httpx.AsyncClient) -> None:
+    await http.get("/console/sign-in")
+    planted = http.cookies["cartwright-staff"]
+    await sign_in(http, "mina")
+    assert http.cookies["cartwright-staff"] != planted
+    async with shop.phone() as thief:
+        thief.cookies.set("cartwright-staff", planted)
+        assert (await thief.get("/api/console")).status_code == 401
+
+
+async def test_sign_out_ends_the_session_on_the_server(shop: Shop, http: httpx.AsyncClient) -> None:
+    await sign_in(http, "mina")
+    kept = http.cookies["cartwright-staff"]
+    await http.post("/console/sign-out", data={"_csrf": await csrf_of(http, "/console")})
+    async with shop.phone() as thief:
+        thief.cookies.set("cartwright-staff", kept)
+        assert (await thief.get("/api/console")).status_code == 401
+
+
+async def test_after_eight_hours_one_signs_in_again(shop: Shop, http: httpx.AsyncClient) -> None:
+    await sign_in(http, "mina")
+    shop.clock.sleep(8 * 3600 - 60)
+    assert (await http.get("/api/console")).status_code == 200
+    shop.clock.sleep(61)
+    assert (await http.get("/api/console")).status_code == 401
+
+
+async def test_who_is_taken_off_the_roll_is_out_at_once(shop: Shop, http: httpx.AsyncClient, tmp_path: Path) -> None:
+    await sign_in(http, "mina")
+    StaffFile(tmp_path / "staff.json", quick_hasher()).remove("mina")
+    assert (await http.get("/api/console")).status_code == 401
+
+
+async def test_guessing_a_password_is_slowed_down_also_from_many_addresses(shop: Shop) -> None:
+    for address in range(5):
+        async with shop.phone() as http:
+            http._transport.client = (f"10.0.0.{address}", 1)  # type: ignore[attr-defined]
+            assert (await sign_in(http, "mina", "wrong horse")).status_code == 403
+    async with shop.phone() as http:
+        refused = await sign_in(http, "mina")
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) > 0
+        shop.clock.sleep(31)
+        assert (await sign_in(http, "mina")).status_code == 303
+
+
+# ── roles ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+COMMANDS = {
+    "/console/incidents/i2/resolve": ("resolve i2", {Role.ATTENDANT, Role.MANAGER}),
+    "/console/carts/c3/explain": ("explain c3", {Role.ATTENDANT, Role.MANAGER}),
+    "/console/carts/c3/withdraw": ("withdraw c3", {Role.MANAGER}),
+    "/console/carts/c8/restore": ("restore c8", {Role.MANAGER}),
+}
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+@pytest.mark.parametrize(("name", "role"), [("vera", Role.VIEWER), ("adam", Role.ATTENDANT), ("mina", Role.MANAGER)])
+async def test_the_server_lets_each_role_do_its_duties_and_no_more(
+    shop: Shop, http: httpx.AsyncClient, path: str, name: str, role: Role
+) -> None:
+    call, allowed = COMMANDS[path]
+    await sign_in(http, name)
+    answer = await command(http, path)
+    if role in allowed:
+        assert answer.status_code == 200
+        assert shop.desk.calls == [f"{call} {name}"]
+    else:
+        assert (answer.status_code, answer.json()["reason"]) == (403, "not-allowed")
+        assert shop.desk.calls == []
+    assert (path in (await http.get("/console")).text) == (role in allowed and "resolve" not in path)
+
+
+async def test_a_command_without_sign_in_or_without_the_token_does_nothing(shop: Shop, http: httpx.AsyncClient) -> None:
+    assert (await command(http, "/console/incidents/i2/resolve")).status_code == 401
+    await sign_in(http, "mina")
+    refused = await http.post(
+        "/console/incidents/i2/resolve", headers={"X-CSRF": "0" * 32, "Accept": "application/json"}
+    )
+    assert (refused.status_code, refused.json()["reason"]) == (403, "session-ended")
+    assert shop.desk.calls == []
+
+
+async def test_what_does_not_apply_is_refused_in_a_sentence(http: httpx.AsyncClient) -> None:
+    await sign_in(http, "mina")
+    answer = await command(http, "/console/incidents/i9/resolve")
+    assert (answer.status_code, answer.json()["sentence"]) == (409, "There is no such incident.")
+    assert (await command(http, "/console/carts/C_1/withdraw")).status_code == 422
+
+
+async def test_resolving_by_the_pages_own_form_returns_to_the_console(http: httpx.AsyncClient) -> None:
+    await sign_in(http, "adam")
+    form = {"_csrf": await csrf_of(http, "/console")}
+    answer = await http.post("/console/incidents/i2/resolve", data=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/console")
+    assert "No open alarms." in (await http.get("/console")).text
+
+
+# ── the staff file ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_staff_file_keeps_hashes_for_its_owner_only(tmp_path: Path) -> None:
+    staff_file(tmp_path)
+    path = tmp_path / "staff.json"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    text = path.read_text()
+    assert PASSWORD not in text
+    assert text.count("$argon2id$") == 3
+    assert {each["name"]: each["role"] for each in json.loads(text)["staff"]}["adam"] == "attendant"
+
+
+def test_a_new_password_replaces_the_old_one(tmp_path: Path) -> None:
+    staff = staff_file(tmp_path)
+    staff.add("mina", Role.VIEWER, "another password")
+    assert staff.verify("mina", PASSWORD) is None
+    member = staff.verify("mina", "another password")
+    assert member is not None
+    assert member.role is Role.VIEWER
+
+
+@pytest.mark.parametrize(
+    ("name", "password"), [("Mina", PASSWORD), ("", PASSWORD), ("a b", PASSWORD), ("mina", "short")]
+)
+def test_unusable_names_and_passwords_are_refused(tmp_path: Path, name: str, password: str) -> None:
+    with pytest.raises(StaffFileError):
+        StaffFile(tmp_path / "staff.json", quick_hasher()).add(name, Role.VIEWER, password)
+
+
+def test_a_missing_staff_file_lets_nobody_in(tmp_path: Path) -> None:
+    assert StaffFile(tmp_path / "none.json", quick_hasher()).verify("mina", PASSWORD) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"staff": [{"name": "x"}]}', '{"staff": [], "more": 1}'])
+def test_a_damaged_staff_file_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "staff.json"
+    path.write_text(text)
+    with pytest.raises(StaffFileError, match="staff.json"):
+        StaffFile(path, quick_hasher()).everyone()

@@ -1,0 +1,333 @@
+"""A small honest counter in memory, and the pages served over it: what tests of the pages put behind them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import argon2
+import httpx
+from litestar import Litestar
+from msgspec.structs import replace
+
+from cart_protocol.host.clock import HostClock, HostDice
+from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, OrderNumber, ShopperId, StaffId
+from cart_protocol.money import Money
+from edge_agent.config import Web
+from edge_agent.core.refusals import RefusedError
+from edge_agent.core.staff import Role
+from edge_agent.core.views import (
+    CartCard,
+    ConsoleView,
+    Counters,
+    IncidentCard,
+    LaneCard,
+    LineView,
+    PendingView,
+    PhonePhase,
+    PhoneView,
+    TaxView,
+)
+from edge_agent.store.staff import StaffFile
+from edge_agent.web.app import create_app, serve
+
+STORE = "Corner Market"
+CODE = "c1-7K3M9Q"
+TOKEN = "6BF+70790T9WJWG.FKY*4GO0.O1CV2 O5 N2FBBRW1*70HS8WY04AC*WIFN0AHCD8KD97TK0F90KECTHGWJC0FDC:5AIA%G7X+AQB9746HS80:54IBQF60R6$A80X6S1BTYACG6M+9XG8KIAWNA91AY%67092L4WJCT3EHS8XJC"
+"""152 characters of base45, as a real exit token has."""
+PASSWORD = "correct horse battery"
+
+LINES = (
+    LineView(
+        line="l1", name="Whole milk, 1 l", quantity=2, amount="2 x", unit="€1.29 each", total=Money(258, "EUR"),
+        origin="Dairy of the Seven Hills, Bavaria", nutrition="Per 100 ml: 268 kJ / 64 kcal, fat 3.5 g, carbohydrate 4.8 g, protein 3.3 g",
+        allergens="Contains milk",
+    ),
+    LineView(
+        line="l2", name="Bananas", quantity=1, amount="0.482 kg", unit="€1.99 / kg", total=Money(96, "EUR"),
+        origin="Ecuador", nutrition="Per 100 g: 374 kJ / 88 kcal, sugars 17 g",
+    ),
+    LineView(
+        line="l3", name="Sourdough bread with sunflower and pumpkin seeds, sliced", quantity=1, amount="1 x", unit="€3.49 each",
+        total=Money(349, "EUR"), origin="Baked in the shop", nutrition="Per 100 g: 1,050 kJ / 250 kcal, salt 1.2 g",
+        allergens="Contains gluten (wheat, rye); may contain sesame",
+    ),
+    LineView(line="l4", name="Ground coffee, 500 g", quantity=1, amount="1 x", unit="€6.99 each", total=Money(699, "EUR")),
+)  # fmt: skip
+TAXES = (
+    TaxView(name="reduced rate 7 %", gross=Money(703, "EUR"), tax=Money(46, "EUR")),
+    TaxView(name="standard rate 19 %", gross=Money(699, "EUR"), tax=Money(112, "EUR")),
+)
+
+
+class TestClock:
+    """A clock that stands until it is moved."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.now_us = 1_000_000_000
+
+    def sleep(self, seconds: float) -> None:
+        self.now_us += round(seconds * 1_000_000)
+
+    def monotonic_us(self) -> int:
+        return self.now_us
+
+    def wall_ms(self) -> int:
+        return 1_763_800_000_000 + self.now_us // 1_000
+
+    def synchronised(self) -> bool:
+        return True
+
+    def boot(self) -> str:
+        return "test"
+
+
+class Desk:
+    """One shop with the carts c1 and c2: keeps the counter's promises, knows no carts' wires and no bank."""
+
+    def __init__(self) -> None:
+        self.phones: dict[ShopperId, PhoneView] = {}
+        self.revision = 1
+        self.calls: list[str] = []
+        self.bind_takes = asyncio.Event()
+        self.bind_takes.set()
+        self.pay_takes = asyncio.Event()
+        self.pay_takes.set()
+        self.board = a_console()
+        self._outcomes: dict[str, str] = {}
+        self._changed = asyncio.Event()
+
+    # ── what the shop does ──
+
+    def change(self, shopper: ShopperId, **what: object) -> None:
+        self.phones[shopper] = replace(self.phone(shopper), **what)
+        self.bump()
+
+    def bump(self) -> None:
+        self.revision += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def put_in(self, shopper: ShopperId, line: LineView, observed_us: int = 0) -> None:
+        lines = (*self.phone(shopper).lines, line)
+        total = sum((each.total.minor for each in lines), 0)
+        self.change(shopper, lines=lines, total=Money(total, "EUR"), observed_us=observed_us)
+
+    def holder(self, cart: str) -> ShopperId | None:
+        return next((shopper for shopper, view in self.phones.items() if view.cart == cart), None)
+
+    # ── what pages ask for ──
+
+    async def bind(self, shopper: ShopperId, code: str) -> CartId:
+        self.calls.append(f"bind {code}")
+        if self.phone(shopper).cart:
+            raise RefusedError("has-cart", "You already have a cart.")
+        if code not in {CODE, "c2-000000"}:
+            raise RefusedError("unknown-code", "This code is not (or no longer) valid. Look at the cart's screen.")
+        cart = CartId(code.split("-")[0])
+        if self.holder(cart):
+            raise RefusedError("busy", "Somebody else is using this cart. Please take another one.")
+        self.change(shopper, phase=PhonePhase.BINDING, cart=cart)
+        await self.bind_takes.wait()
+        self.change(shopper, phase=PhonePhase.SHOPPING, total=Money(0, "EUR"))
+        return cart
+
+    async def hand_back(self, shopper: ShopperId) -> None:
+        self.calls.append("hand_back")
+        self.phones.pop(shopper, None)
+        self.bump()
+
+    async def freeze(self, shopper: ShopperId) -> OrderId:
+        self.calls.append("freeze")
+        if not self.phone(shopper).lines:
+            raise RefusedError("empty", "Your cart is empty.")
+        if self.phone(shopper).attention:
+            raise RefusedError(
+                "unexplained", "Something in the cart is unexplained. Please take it out or ask for help."
+            )
+        order = OrderId("018f3a5ac0de7000a1b2c3d4e5f60718")
+        self.change(shopper, phase=PhonePhase.TO_PAY, order_number=OrderNumber("40128-7"), order_id=order, taxes=TAXES)
+        return order
+
+    async def thaw(self, shopper: ShopperId) -> None:
+        self.calls.append("thaw")
+        self.change(shopper, phase=PhonePhase.SHOPPING, order_number=None, order_id=None, problem="")
+
+    async def pay(self, shopper: ShopperId, method: str, key: str) -> None:
+        self.calls.append(f"pay {method} {key}")
+        if key in self._outcomes:
+            return
+        self._outcomes[key] = method
+        self.change(shopper, phase=PhonePhase.PAYING, problem="")
+        await self.pay_takes.wait()
+        if method == "test_declined":
+            self.change(shopper, phase=PhonePhase.TO_PAY, problem="Your card was declined. Please try another one.")
+            return
+        total = self.phone(shopper).total
+        self.change(shopper, phase=PhonePhase.PAID, paid=total, exit_token=TOKEN)
+
+    async def resolve(self, incident: IncidentId, staff: StaffId) -> None:
+        self.calls.append(f"resolve {incident} {staff}")
+        if incident not in {each.incident for each in self.board.incidents}:
+            raise RefusedError("unknown-incident", "There is no such incident.")
+        resolved = tuple(
+            replace(each, resolved_by=staff) if each.incident == incident else each for each in self.board.incidents
+        )
+        self.board = replace(self.board, incidents=resolved)
+        self.bump()
+
+    async def set_withdrawn(self, cart: CartId, staff: StaffId, withdrawn: bool) -> None:
+        self.calls.append(f"{'withdraw' if withdrawn else 'restore'} {cart} {staff}")
+
+    async def explain_weight(self, cart: CartId, staff: StaffId) -> None:
+        self.calls.append(f"explain {cart} {staff}")
+
+    # ── what pages show ──
+
+    def phone(self, shopper: ShopperId) -> PhoneView:
+        view = self.phones.get(shopper) or PhoneView(revision=0, phase=PhonePhase.UNBOUND, store=STORE)
+        return replace(view, revision=self.revision)
+
+    def console(self) -> ConsoleView:
+        return replace(self.board, revision=self.revision)
+
+    async def wait_for_change(self, revision: int) -> int:
+        while self.revision <= revision:
+            await self._changed.wait()
+        return self.revision
+
+
+def a_console() -> ConsoleView:
+    """A busy afternoon: every kind of card is on it."""
+    now_ms = 1_763_800_000_000
+
+    def cart(name: str, state: str, minor: int = 0, **more: object) -> CartCard:
+        card = CartCard(
+            cart=CartId(name), state=state, online=state != "offline", code="", items=0, total=Money(minor, "EUR"), mass="0 g",
+            attention="", faults=(), last_seen_ms=now_ms - 2_000, epoch=1, committed=412,
+        )  # fmt: skip
+        return replace(card, **more)
+
+    return ConsoleView(
+        revision=1,
+        store=STORE,
+        now_ms=now_ms,
+        broker_online=True,
+        carts=(
+            cart("c1", "shopping", 1402, items=5, mass="3.214 kg"),
+            cart("c2", "free", code="7K3M9Q"),
+            cart("c3", "shopping", 560, items=2, mass="1.020 kg", attention="Something was put in without a scan (+412 g)."),
+            cart("c4", "paid", 8_455, items=23, mass="14.871 kg"),
+            cart("c5", "faulty", faults=("load-cell-silent",)),
+            cart("c6", "offline", 310, items=1, last_seen_ms=now_ms - 260_000),
+            cart("c7", "charging", code=""),
+            cart("c8", "withdrawn"),
+        ),
+        lanes=(
+            LaneCard(
+                lane=LaneId("lane-2"), state="failed", order_number=OrderNumber("40125-6"),
+                said="Your goods weigh 480 grams more than what was paid. Something was perhaps not scanned: Ground coffee?",
+                expected="3.214 kg", measured="3.694 kg", tolerance="± 38 g", cause="not-scanned",
+                tolerance_reasons=("goods: 31 g (3 sigma over 5 lines)", "exit scale: 15 g (class III, e = 5 g)", "bags: 10 g"),
+            ),
+            LaneCard(
+                lane=LaneId("lane-3"), state="passed", order_number=OrderNumber("40124-9"), said="Thank you. Please go through.",
+                expected="14.871 kg", measured="14.860 kg", tolerance="± 71 g", deactivator_live=True, barrier_open=True,
+            ),
+        ),
+        incidents=(
+            IncidentCard(
+                incident=IncidentId("i2"), at_ms=now_ms - 64_000, where="Lane 2", cause="not-scanned",
+                sentence="Order 40125-6 weighs 480 g more than it should.",
+                evidence=("expected 3.214 kg ± 38 g, measured 3.694 kg", "cart total 3.216 kg", "likely: Ground coffee, 500 g"),
+            ),
+            IncidentCard(
+                incident=IncidentId("i1"), at_ms=now_ms - 1_900_000, where="Lane 3", cause="tag-alarm",
+                sentence="A live tag went through the gate.", evidence=(), resolved_by="mina",
+            ),
+        ),
+        counters=Counters(
+            events_committed=18_422, events_repeated=31, gaps_refused=2, orders_paid=127, paid=Money(412_733, "EUR"), exits=125,
+            incidents=6,
+        ),
+    )  # fmt: skip
+
+
+def quick_hasher() -> argon2.PasswordHasher:
+    """Argon2 with as little work as it allows: what is tested is not how slow it is."""
+    return argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+def staff_file(folder: Path) -> StaffFile:
+    staff = StaffFile(folder / "staff.json", quick_hasher())
+    for name, role in (("vera", Role.VIEWER), ("adam", Role.ATTENDANT), ("mina", Role.MANAGER)):
+        staff.add(name, role, PASSWORD)
+    return staff
+
+
+class Shop:
+    """The pages of one shop over an in-memory desk."""
+
+    def __init__(
+        self, folder: Path, web: Web | None = None, *, real_clock: bool = False, heartbeat_s: float = 15.0
+    ) -> None:
+        self.desk = Desk()
+        self.clock = TestClock()
+        self.web = web or Web(port=0)
+        self.staff = staff_file(folder)
+        self.app: Litestar = create_app(
+            self.desk, self.web, STORE, self.staff,
+            clock=HostClock() if real_clock else self.clock, secret_source=HostDice(), heartbeat_s=heartbeat_s,
+        )  # fmt: skip
+
+    def phone(self, **headers: str) -> httpx.AsyncClient:
+        """A browser without JavaScript on this shop's pages, in this process."""
+        scheme = "https" if self.web.certificate or self.web.public_address.startswith("https") else "http"
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)  # type: ignore[arg-type]
+        return httpx.AsyncClient(transport=transport, base_url=f"{scheme}://shop.test", headers=headers)
+
+    @contextlib.asynccontextmanager
+    async def served(self) -> AsyncIterator[str]:
+        """Serve the pages by the real server on loopback; yields the address."""
+        listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        server = asyncio.create_task(serve(self.app, self.web, ready=listening.set_result))
+        try:
+            await asyncio.wait({server, listening}, return_when=asyncio.FIRST_COMPLETED)
+            if server.done():
+                server.result()
+            yield listening.result()
+        finally:
+            server.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await server
+
+
+class Shopper:
+    """A simple browser: follows redirects, sends back cookies and the token of the page."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+        self.csrf = ""
+
+    async def open(self) -> dict[str, object]:
+        answer = await self.http.get("/api/phone")
+        self.csrf = answer.headers["X-CSRF"]
+        seen: dict[str, object] = answer.json()
+        return seen
+
+    async def post(self, path: str, accept: str = "application/json", **form: str) -> httpx.Response:
+        return await self.http.post(path, data=form, headers={"X-CSRF": self.csrf, "Accept": accept})
+
+
+def shopper_of(desk: Desk) -> ShopperId:
+    """The one shopper this desk knows."""
+    (shopper,) = desk.phones
+    return shopper
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.005)
