@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cart_protocol.basket import Basket, CartEvent, Position
-from cart_protocol.exchange import OutboxFullError as OutboxFullError
 from cart_protocol.messages import CartMessage, CartTime, PriceBookIssue, Recorded, StoreMessage
 
 

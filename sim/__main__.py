@@ -8,17 +8,29 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    name="cart-sim", no_args_is_help=True, add_completion=False,
+    name="cart-sim",
+    no_args_is_help=True,
+    add_completion=False,
     help="The world around carts and store: a demo shop, staged trips, a camera, and the TEST acquirer (no real money).",
 )
 
 
 @app.command()
 def demo(
-    trips: Annotated[int | None, typer.Option(min=1, help="End after so many shopping trips, with a verdict. Default: run until Ctrl-C.")] = None,
+    trips: Annotated[
+        int | None,
+        typer.Option(min=1, help="End after so many shopping trips, with a verdict. Default: run until Ctrl-C."),
+    ] = None,
     carts: Annotated[int, typer.Option(min=1, max=16, help="Carts in the shop.")] = 3,
     seed: Annotated[int, typer.Option(help="Decides who comes, what they buy, and what goes wrong.")] = 1,
-    photos: Annotated[Path | None, typer.Option(exists=True, file_okay=False, help="Show the cameras the photographs of this folder (it has a manifest.csv) in place of rendered labels.")] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Show the cameras the photographs of this folder (it has a manifest.csv) in place of rendered labels.",
+        ),
+    ] = None,
     folder: Annotated[Path, typer.Option(help="Where the shop keeps its files.")] = Path("run"),
     fresh: Annotated[bool, typer.Option(help="Forget an earlier shop in that folder first.")] = False,
 ) -> None:
@@ -64,7 +76,9 @@ def camera(
 def acquirer(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8790,
     database: Annotated[Path, typer.Option(help="The acquirer's own ledger (SQLite).")] = Path("acquirer.db"),
-    api_key_file: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="File with the key that merchants must show.")] = Path("acquirer.key"),
+    api_key_file: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="File with the key that merchants must show.")
+    ] = Path("acquirer.key"),
 ) -> None:
     """Run the TEST acquirer: idempotent, with scripted declines and lost answers. No real money moves."""
     from sim.acquirer import serve  # noqa: PLC0415

@@ -80,8 +80,13 @@ class _Shop:
         self._processes = processes
         self._console = console
         self._dice = random.Random(options.seed)
-        self._files = ShopFiles(folder=options.folder.resolve(), broker_port=free_port(18883), web_port=free_port(18443),
-                                acquirer_port=free_port(18790), screen_ports=[free_port(18080 + n) for n in range(options.carts)])
+        self._files = ShopFiles(
+            folder=options.folder.resolve(),
+            broker_port=free_port(18883),
+            web_port=free_port(18443),
+            acquirer_port=free_port(18790),
+            screen_ports=[free_port(18080 + n) for n in range(options.carts)],
+        )
         self._tally = Tally()
         self._phone_us: list[int] = []
         self._screen_us: list[int] = []
@@ -96,20 +101,59 @@ class _Shop:
         files = self._files
         if not files.edge_config.exists():
             self._say("making certificates, keys and configuration")
-            await run_once([program("edge-agent"), "init", str(files.store), "--store", "demo", "--name", "Corner Market",
-                            "--state", str(files.store / "state"), "--broker-port", str(files.broker_port)])
+            await run_once(
+                [
+                    program("edge-agent"),
+                    "init",
+                    str(files.store),
+                    "--store",
+                    "demo",
+                    "--name",
+                    "Corner Market",
+                    "--state",
+                    str(files.store / "state"),
+                    "--broker-port",
+                    str(files.broker_port),
+                ]
+            )
             for number in range(1, self._options.carts + 1):
-                await run_once([program("edge-agent"), "issue-cart", f"c{number}", "--config", str(files.store / "edge.toml"),
-                                "--output", str(files.cart(number))])
-            await run_once([program("edge-agent"), "staff", "add", "manager", "--role", "manager", "--password", _STAFF_PASSWORD,
-                            "--config", str(files.store / "edge.toml")])
+                await run_once(
+                    [
+                        program("edge-agent"),
+                        "issue-cart",
+                        f"c{number}",
+                        "--config",
+                        str(files.store / "edge.toml"),
+                        "--output",
+                        str(files.cart(number)),
+                    ]
+                )
+            await run_once(
+                [
+                    program("edge-agent"),
+                    "staff",
+                    "add",
+                    "manager",
+                    "--role",
+                    "manager",
+                    "--password",
+                    _STAFF_PASSWORD,
+                    "--config",
+                    str(files.store / "edge.toml"),
+                ]
+            )
         write_edge(files, catalogue=self._catalogue())
         for number in range(1, self._options.carts + 1):
             write_cart(files, number, photos=self._options.photos is not None)
-        book = msgspec.json.decode(await run_once([program("edge-agent"), "price-book", "--config", str(files.edge_config)]), type=PriceBook)
-        self._shelves = PhotographShelves(book, self._dice, self._photographs) if self._photographs else Shelves(book, self._dice)
-        self._world = LiveWorld(files, self._options.carts, self._dice, self._clock, self._screen_us,
-                                staff=("manager", _STAFF_PASSWORD))
+        book = msgspec.json.decode(
+            await run_once([program("edge-agent"), "price-book", "--config", str(files.edge_config)]), type=PriceBook
+        )
+        self._shelves = (
+            PhotographShelves(book, self._dice, self._photographs) if self._photographs else Shelves(book, self._dice)
+        )
+        self._world = LiveWorld(
+            files, self._options.carts, self._dice, self._clock, self._screen_us, staff=("manager", _STAFF_PASSWORD)
+        )
         await self._world.start()
         for part in self._programs():
             self._say(f"starting {part.name}")
@@ -128,22 +172,47 @@ class _Shop:
     def _programs(self) -> list[Program]:
         files = self._files
         carts = [
-            Program(name=f"cart-{number}", command=[program("cart-firmware"), "run", "--config", str(files.cart_config(number))],
-                    port=files.screen_ports[number - 1])
+            Program(
+                name=f"cart-{number}",
+                command=[program("cart-firmware"), "run", "--config", str(files.cart_config(number))],
+                port=files.screen_ports[number - 1],
+            )
             for number in range(1, self._options.carts + 1)
         ]
         return [
-            Program(name="broker", command=[program("mosquitto"), "-c", str(files.store / "broker" / "mosquitto.conf")], port=files.broker_port),
-            Program(name="acquirer", command=[program("cart-sim"), "acquirer", "--port", str(files.acquirer_port), "--database",
-                                              str(files.folder / "acquirer.db"), "--api-key-file", str(files.api_key)], port=files.acquirer_port),
-            Program(name="store", command=[program("edge-agent"), "run", "--config", str(files.edge_config)], port=files.web_port),
+            Program(
+                name="broker",
+                command=[program("mosquitto"), "-c", str(files.store / "broker" / "mosquitto.conf")],
+                port=files.broker_port,
+            ),
+            Program(
+                name="acquirer",
+                command=[
+                    program("cart-sim"),
+                    "acquirer",
+                    "--port",
+                    str(files.acquirer_port),
+                    "--database",
+                    str(files.folder / "acquirer.db"),
+                    "--api-key-file",
+                    str(files.api_key),
+                ],
+                port=files.acquirer_port,
+            ),
+            Program(
+                name="store",
+                command=[program("edge-agent"), "run", "--config", str(files.edge_config)],
+                port=files.web_port,
+            ),
             *carts,
         ]
 
     def print_addresses(self) -> None:
         web = f"http://127.0.0.1:{self._files.web_port}"
         rows = [("phone", f"{web}/"), ("console", f"{web}/console   (sign in: manager / {_STAFF_PASSWORD})")]
-        rows += [(f"cart c{n}", f"http://127.0.0.1:{port}/") for n, port in enumerate(self._files.screen_ports, start=1)]
+        rows += [
+            (f"cart c{n}", f"http://127.0.0.1:{port}/") for n, port in enumerate(self._files.screen_ports, start=1)
+        ]
         self._console.print(table("Pages", [*rows, ("logs", self._options.folder / "logs")]))
 
     # ── trading ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,9 +249,14 @@ class _Shop:
                 mine = number
                 character = crowd[mine - 1] if trips else self._dice.choice(characters(5, self._dice))
                 await Trip(
-                    character=character, shelves=self._shelves, phone=self._world.phone(mine, self._phone_us),
-                    cart=self._world.carts[cart], lane=self._world.lane, tally=self._tally,
-                    dice=random.Random(f"{self._options.seed}/{mine}"), items=self._dice.randint(*_ITEMS),
+                    character=character,
+                    shelves=self._shelves,
+                    phone=self._world.phone(mine, self._phone_us),
+                    cart=self._world.carts[cart],
+                    lane=self._world.lane,
+                    tally=self._tally,
+                    dice=random.Random(f"{self._options.seed}/{mine}"),
+                    items=self._dice.randint(*_ITEMS),
                 ).run()
                 await asyncio.sleep(self._dice.uniform(0.3, 1.0))
 
@@ -192,7 +266,9 @@ class _Shop:
         """Keep the scoreboard up to date, and stop the shop when a program dies."""
         shown = ""
         with contextlib.ExitStack() as stack:
-            live = stack.enter_context(Live(console=self._console, refresh_per_second=2)) if sys.stdout.isatty() else None
+            live = (
+                stack.enter_context(Live(console=self._console, refresh_per_second=2)) if sys.stdout.isatty() else None
+            )
             while True:
                 self._processes.check()
                 if not self._first_item_s and self._tally.scanned:
@@ -228,27 +304,43 @@ class _Shop:
         self._console.print(table("Scoreboard", rows))
         for note in self._tally.notes:
             self._console.print(f"  note: {note}", highlight=False, markup=False)
-        self._console.print(table("Verdict", [(f"{'✓' if c.holds else '✗'} {c.name}", f"{c.seen} (wanted: {c.wanted})") for c in checks]))
+        self._console.print(
+            table(
+                "Verdict", [(f"{'✓' if c.holds else '✗'} {c.name}", f"{c.seen} (wanted: {c.wanted})") for c in checks]
+            )
+        )
         good = all(check.holds for check in checks)
         self._console.print("[green]A good day.[/green]" if good else "[red]Not a good day: see ✗ above.[/red]")
         return good
 
     async def _ledgers(self) -> Ledgers:
         """Ask everybody for their own books."""
-        status = msgspec.json.decode(await run_once([program("edge-agent"), "status", "--config", str(self._files.edge_config), "--json"]))
+        status = msgspec.json.decode(
+            await run_once([program("edge-agent"), "status", "--config", str(self._files.edge_config), "--json"])
+        )
         async with httpx.AsyncClient(headers={"X-Api-Key": self._files.api_key.read_text().strip()}) as http:
             acquirer = (await http.get(f"http://127.0.0.1:{self._files.acquirer_port}/totals")).json()
         recorded = unacknowledged = 0
         for number in range(1, self._options.carts + 1):
-            outbox = msgspec.json.decode(await run_once([program("cart-firmware"), "status", "--config", str(self._files.cart_config(number)), "--json"]))
+            outbox = msgspec.json.decode(
+                await run_once(
+                    [program("cart-firmware"), "status", "--config", str(self._files.cart_config(number)), "--json"]
+                )
+            )
             recorded += outbox["recorded"]
             unacknowledged += outbox["recorded"] - outbox["acknowledged"]
         return Ledgers(
-            store_paid_minor=status["paid_minor"], store_orders_minor=status["orders_minor"],
-            acquirer_minor=acquirer["captured_minor"] - acquirer["refunded_minor"], recorded=recorded,
-            committed=status["cart_events"], unacknowledged=unacknowledged, duplicates=status["duplicates"],
+            store_paid_minor=status["paid_minor"],
+            store_orders_minor=status["orders_minor"],
+            acquirer_minor=acquirer["captured_minor"] - acquirer["refunded_minor"],
+            recorded=recorded,
+            committed=status["cart_events"],
+            unacknowledged=unacknowledged,
+            duplicates=status["duplicates"],
             repeated=self._repeated,
         )
 
     def _say(self, text: str) -> None:
-        self._console.print(f"[dim]{asyncio.get_running_loop().time() - self._began:6.1f} s[/dim]  {text}", highlight=False)
+        self._console.print(
+            f"[dim]{asyncio.get_running_loop().time() - self._began:6.1f} s[/dim]  {text}", highlight=False
+        )

@@ -41,7 +41,9 @@ class Shelves:
         self.products = [product for product in book.products if self._can_be_sold(product)]
         self.tagged = [product for product in self.products if product.tagged]
         if not self.products or not self.tagged:
-            raise ValueError("the price book has no products, or none that carries an EAS tag: nothing to play shop with")
+            raise ValueError(
+                "the price book has no products, or none that carries an EAS tag: nothing to play shop with"
+            )
 
     def pick(self) -> Unit:
         """Take any product off its shelf."""
@@ -63,11 +65,18 @@ class Shelves:
         """Loose goods get their label at the counter scale: in-store EAN-13 with the net mass in grams."""
         pattern = self._mass_pattern
         if pattern is None:
-            raise ValueError(f"{product.name} is sold by the kilogram, but the price book has no mass pattern for labels")
+            raise ValueError(
+                f"{product.name} is sold by the kilogram, but the price book has no mass pattern for labels"
+            )
         grams = self._dice.randint(*_LOOSE_GRAMS)
         mass = max(1_000, round(self._dice.gauss(grams * 1_000, _LABEL_ERROR_MG)))
-        return Unit(product=product, mass_mg=mass, symbology="EAN13", code=_in_store(pattern, product.id, grams),
-                    tag_live=product.tagged)
+        return Unit(
+            product=product,
+            mass_mg=mass,
+            symbology="EAN13",
+            code=_in_store(pattern, product.id, grams),
+            tag_live=product.tagged,
+        )
 
     def _can_be_sold(self, product: Product) -> bool:
         return product.sold_by is SoldBy.PIECE or self._mass_pattern is not None

@@ -65,7 +65,9 @@ class HttpPhone:
     def __init__(self, store: str, number: int, monotonic_us: Callable[[], int], latencies_us: list[int]) -> None:
         # One address per phone, as in a shop: the store limits how fast one client may ask (127.0.0.0/8 is all loopback).
         transport = httpx.AsyncHTTPTransport(local_address=f"127.0.{1 + number // 250}.{1 + number % 250}")
-        self._http = httpx.AsyncClient(base_url=store, transport=transport, timeout=15.0, headers={"Accept": "application/json"})
+        self._http = httpx.AsyncClient(
+            base_url=store, transport=transport, timeout=15.0, headers={"Accept": "application/json"}
+        )
         self._csrf = ""
         self._payments = 0
         self._number = number
@@ -141,14 +143,17 @@ class HttpPhone:
                 said = answer.json()
             except ValueError:
                 said = {}
-            raise RefusedError(str(said.get("reason", answer.status_code)), str(said.get("sentence", answer.text[:200])))
+            raise RefusedError(
+                str(said.get("reason", answer.status_code)), str(said.get("sentence", answer.text[:200]))
+            )
 
     async def _watch(self) -> None:
         """Listen to the page's live stream; note how old the evidence behind each new picture is when it arrives."""
         while True:
             with contextlib.suppress(httpx.TransportError):
-                async with self._http.stream("GET", "/phone/stream", timeout=_STREAM_TIMEOUT,
-                                             headers={"Accept": "text/event-stream"}) as stream:
+                async with self._http.stream(
+                    "GET", "/phone/stream", timeout=_STREAM_TIMEOUT, headers={"Accept": "text/event-stream"}
+                ) as stream:
                     async for line in stream.aiter_lines():
                         self._heard(line)
             await asyncio.sleep(0.5)

@@ -36,7 +36,9 @@ def photographs(folder: Path) -> list[Photograph]:
     """
     manifest = folder / "manifest.csv"
     if not manifest.exists():
-        raise FileNotFoundError(f"{manifest} is missing; --photos wants a folder with a manifest (path, symbology, expected)")
+        raise FileNotFoundError(
+            f"{manifest} is missing; --photos wants a folder with a manifest (path, symbology, expected)"
+        )
     with manifest.open(newline="", encoding="utf-8") as file:
         found = [Photograph(folder / row["path"], gtin) for row in csv.DictReader(file) if (gtin := _gtin(row))]
     if not found:
@@ -73,15 +75,30 @@ def write_catalogue(path: Path, found: list[Photograph]) -> None:
     products: list[dict[str, Any]] = []
     for number, gtin in enumerate(sorted({photograph.gtin for photograph in found}), start=1):
         mass = dice.randint(60, 900)
-        products.append({
-            "name": f"{_NAMES} {number} ({gtin.lstrip('0')})", "department": "Photographs", "tax": "reduced",
-            "gtin": gtin, "price": dice.randint(60, 900) / 100, "mass_g": mass, "spread_g": round(mass * 0.006 + 0.4, 1),
-            "tagged": number % 10 == 0,
-        })
-    path.write_text(json.dumps({
-        "version": 1, "currency": "EUR", "valid_from": "2026-01-01T00:00:00Z",
-        "tax": {"reduced": {"name": "Reduced rate", "percent": 7}}, "product": products,
-    }, indent=1))
+        products.append(
+            {
+                "name": f"{_NAMES} {number} ({gtin.lstrip('0')})",
+                "department": "Photographs",
+                "tax": "reduced",
+                "gtin": gtin,
+                "price": dice.randint(60, 900) / 100,
+                "mass_g": mass,
+                "spread_g": round(mass * 0.006 + 0.4, 1),
+                "tagged": number % 10 == 0,
+            }
+        )
+    path.write_text(
+        json.dumps(
+            {
+                "version": 1,
+                "currency": "EUR",
+                "valid_from": "2026-01-01T00:00:00Z",
+                "tax": {"reduced": {"name": "Reduced rate", "percent": 7}},
+                "product": products,
+            },
+            indent=1,
+        )
+    )
 
 
 def _gtin(row: dict[str, str]) -> Gtin | None:

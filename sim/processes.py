@@ -43,8 +43,12 @@ class Processes:
         """
         with self._log(program.name).open("ab") as log:
             self._running[program.name] = await asyncio.create_subprocess_exec(
-                *program.command, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, **program.environment}, start_new_session=True,
+                *program.command,
+                stdout=log,
+                stderr=log,
+                stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **program.environment},
+                start_new_session=True,
             )
         self._programs[program.name] = program
         if program.port is None:
@@ -53,7 +57,9 @@ class Processes:
         while not _listens(program.port):
             self.check()
             if asyncio.get_running_loop().time() > deadline:
-                raise ProcessFailedError(f"{program.name} does not listen on port {program.port} after {patience_s:.0f} s: {self._last_words(program.name)}")
+                raise ProcessFailedError(
+                    f"{program.name} does not listen on port {program.port} after {patience_s:.0f} s: {self._last_words(program.name)}"
+                )
             await asyncio.sleep(0.05)
 
     def check(self) -> None:
@@ -98,10 +104,14 @@ async def run_once(command: Sequence[str]) -> str:
     Raises:
         ProcessFailedError: it ended with another status than 0.
     """
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
     out, err = await process.communicate()
     if process.returncode != 0:
-        raise ProcessFailedError(f"{' '.join(command)} ended with status {process.returncode}: {err.decode(errors='replace')[-1500:]}")
+        raise ProcessFailedError(
+            f"{' '.join(command)} ended with status {process.returncode}: {err.decode(errors='replace')[-1500:]}"
+        )
     return out.decode()
 
 

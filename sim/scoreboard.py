@@ -64,14 +64,20 @@ def verdict(tally: Tally, ledgers: Ledgers, trips: int | None, *, photographs: b
     same_money = ledgers.store_paid_minor == ledgers.acquirer_minor == ledgers.store_orders_minor
     if trips is not None:
         same_money = same_money and tally.orders_minor == ledgers.store_orders_minor
-    money = (f"shoppers {tally.orders_minor}, orders {ledgers.store_orders_minor}, paid {ledgers.store_paid_minor}, "
-             f"acquirer {ledgers.acquirer_minor}")
-    people = [
-        _equal("trips finished", tally.finished, trips),
-        _equal("shoppers who gave up", tally.gave_up, 0),
-        _equal("thieves stopped", tally.thieves_stopped, tally.thieves),
-        _equal("weight steps matched", tally.matched, tally.put),
-    ] if trips is not None else []
+    money = (
+        f"shoppers {tally.orders_minor}, orders {ledgers.store_orders_minor}, paid {ledgers.store_paid_minor}, "
+        f"acquirer {ledgers.acquirer_minor}"
+    )
+    people = (
+        [
+            _equal("trips finished", tally.finished, trips),
+            _equal("shoppers who gave up", tally.gave_up, 0),
+            _equal("thieves stopped", tally.thieves_stopped, tally.thieves),
+            _equal("weight steps matched", tally.matched, tally.put),
+        ]
+        if trips is not None
+        else []
+    )
     if not photographs:
         people.append(_equal("items shown and not read", tally.not_read, 0))
     return [
@@ -92,7 +98,9 @@ def table(title: str, rows: Sequence[tuple[str, Any]]) -> Table:
     return drawn
 
 
-def live_rows(tally: Tally, trips: int | None, phone_us: Sequence[int], screen_us: Sequence[int]) -> list[tuple[str, Any]]:
+def live_rows(
+    tally: Tally, trips: int | None, phone_us: Sequence[int], screen_us: Sequence[int]
+) -> list[tuple[str, Any]]:
     """Return the running scoreboard."""
     phone, screen = latency(phone_us), latency(screen_us)
     return [

@@ -91,8 +91,18 @@ class Tally(msgspec.Struct, kw_only=True):
 class Trip:
     """One shopper's visit."""
 
-    def __init__(self, *, character: Character, shelves: Shelves, phone: Phone, cart: CartAtHand, lane: ExitLane,
-                 tally: Tally, dice: random.Random, items: int) -> None:
+    def __init__(
+        self,
+        *,
+        character: Character,
+        shelves: Shelves,
+        phone: Phone,
+        cart: CartAtHand,
+        lane: ExitLane,
+        tally: Tally,
+        dice: random.Random,
+        items: int,
+    ) -> None:
         self._character = character
         self._shelves = shelves
         self._phone = phone
@@ -134,7 +144,12 @@ class Trip:
                 try:
                     await self._phone.bind(code)
                 except RefusedError as refusal:
-                    if refusal.reason not in {"offline", "no-answer", "unknown-code"}:
+                    if refusal.reason not in {
+                        "offline",
+                        "no-answer",
+                        "unknown-code",
+                        "busy",
+                    }:  # the cart is in hand: try again
                         raise
                 else:
                     if await self._phone.until(lambda state: state.phase == "shopping", 10):
@@ -171,14 +186,18 @@ class Trip:
             self._in_cart.append(unit)
             return
         # The screen did not confirm: take it out again, as the cart asks.
-        self._note(f"{unit.name} ({unit.mass_mg / 1000:.0f} g) was put in but not confirmed: {(await self._look()).attention}")
+        self._note(
+            f"{unit.name} ({unit.mass_mg / 1000:.0f} g) was put in but not confirmed: {(await self._look()).attention}"
+        )
         self._cart.take(unit)
         await asyncio.sleep(2)
 
     async def _show(self, unit: Unit) -> bool:
         self._tally.shown += 1
         for _ in range(4):
-            seen = asyncio.create_task(self._phone.until(lambda state: any(p["name"] == unit.name for p in state.pending), 2.5))
+            seen = asyncio.create_task(
+                self._phone.until(lambda state: any(p["name"] == unit.name for p in state.pending), 2.5)
+            )
             await self._cart.present(unit, self._dice.uniform(0.9, 1.3))
             if await seen:
                 self._tally.scanned += 1
@@ -263,7 +282,9 @@ class Trip:
                 if refusal.reason != "declined":
                     raise
                 continue
-            state = await self._phone.until(lambda state: state.phase == "paid" or (state.phase == "to-pay" and bool(state.problem)), 40)
+            state = await self._phone.until(
+                lambda state: state.phase == "paid" or (state.phase == "to-pay" and bool(state.problem)), 40
+            )
             if state and state.phase == "paid":
                 return state
         self._give_up(f"could not pay: {(await self._look()).problem}")

@@ -6,7 +6,7 @@ people of the simulator where the live shop has processes, sockets and ptys. SQL
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib.resources import files
 from pathlib import Path
 from random import Random
@@ -30,8 +30,6 @@ from cart_protocol.link.outbox import SqliteOutbox
 from cart_protocol.mass import grams
 from cart_protocol.money import Money
 from cart_protocol.topics import subscriptions_of_cart, subscriptions_of_store
-from edge_agent.core.day_sheet import DaySheet, day_sheet
-from edge_agent.core.events import Fact, decode
 from edge_agent.core.refusals import RefusedError as StoreRefusedError
 from edge_agent.devices.eas import RelayDeactivator, RelayEasGate
 from edge_agent.devices.scale_8217 import Scale8217 as ScaleDriver
@@ -44,6 +42,7 @@ from edge_agent.services.cart_link import MqttCartLink
 from edge_agent.services.counter import Counter
 from edge_agent.store.journal import SqlJournal
 from edge_agent.store.price_book_file import read_price_book
+from edge_agent.store.status import Status, read_status
 from sim import exit_lane as steel
 from sim.acquirer_ledger import Delivery, Ledger, LedgerError
 from sim.exit_lane import LANE, ExitLane
@@ -74,7 +73,7 @@ class StagedDay(msgspec.Struct, kw_only=True):
 
     tally: Tally
     ledgers: Ledgers
-    sheet: DaySheet
+    status: Status
     checks: list[Check]
     mirrors_agree: bool
     """Every cart's basket equals the store's mirror of it."""
@@ -92,13 +91,22 @@ def run(*, trips: int, carts: int, seed: int) -> int:
     day = stage_day(trips=trips, carts=carts, seed=seed)
     for note in day.tally.notes:
         console.print(f"  note: {note}", highlight=False, markup=False)
-    rows = [(f"{'✓' if check.holds else '✗'} {check.name}", f"{check.seen} (wanted: {check.wanted})") for check in day.checks]
+    rows = [
+        (f"{'✓' if check.holds else '✗'} {check.name}", f"{check.seen} (wanted: {check.wanted})")
+        for check in day.checks
+    ]
     console.print(table("Verdict", [*rows, ("mirrors agree", day.mirrors_agree)]))
     return 0 if day.good else 1
 
 
-def stage_day(*, trips: int, carts: int, seed: int, weather: Weather | None = None,
-              during: "Callable[[Stage], object] | None" = None) -> StagedDay:
+def stage_day(
+    *,
+    trips: int,
+    carts: int,
+    seed: int,
+    weather: Weather | None = None,
+    during: "Callable[[Stage], object] | None" = None,
+) -> StagedDay:
     """Run a day on a virtual clock. `during` may plan mischief: it is called once when the shop is open."""
     loop = VirtualTimeLoop()
     with tempfile.TemporaryDirectory(prefix="cartwright-stage-") as folder:
@@ -133,7 +141,8 @@ class Stage:
         self.air = Air(Random(f"{seed}/air"), weather)
         self._book = read_price_book(Path(str(files("edge_agent").joinpath("catalogue", "demo.toml"))))
         self._shelves = Shelves(self._book, self._dice)
-        self._journal = SqlJournal(f"sqlite:///{folder / 'store.db'}")
+        self._database = f"sqlite:///{folder / 'store.db'}"
+        self._journal = SqlJournal(self._database)
         self._acquirer = Ledger(folder / "acquirer.db", self._clock.wall_ms)
         self._signer = Signer.create(folder / "signing.key")
         self._verifier = self._signer.verifier
@@ -143,6 +152,7 @@ class Stage:
         self.lane = ExitLane(self._pins, self._scanner.scan, self)
         self.carts = [StagedCart(number, folder, self) for number in range(1, carts + 1)]
         self._programs: list[asyncio.Task[None]] = []
+        self._mischief: list[asyncio.Task[None]] = []
 
     @property
     def clock(self) -> VirtualClock:
@@ -168,6 +178,10 @@ class Stage:
             cart.start()
         await asyncio.sleep(5)
 
+    def meanwhile(self, mischief: Coroutine[object, object, None]) -> None:
+        """Let something else happen beside the trade; it is over when the shop closes."""
+        self._mischief.append(asyncio.create_task(mischief))
+
     def _lane_devices(self) -> LaneDevices:
         scale = Scale8217(self.lane.grams, clock=self.loop.time)
         return LaneDevices(
@@ -186,8 +200,14 @@ class Stage:
             while crowd:
                 mine, character = len(crowd), crowd.pop()
                 await Trip(
-                    character=character, shelves=self._shelves, phone=DirectPhone(self._agent.counter, mine), cart=cart,
-                    lane=self.lane, tally=self.tally, dice=self.dice(f"shopper {mine}"), items=self._dice.randint(*_ITEMS),
+                    character=character,
+                    shelves=self._shelves,
+                    phone=DirectPhone(self._agent.counter, mine),
+                    cart=cart,
+                    lane=self.lane,
+                    tally=self.tally,
+                    dice=self.dice(f"shopper {mine}"),
+                    items=self._dice.randint(*_ITEMS),
                 ).run()
                 await asyncio.sleep(1)
 
@@ -201,6 +221,9 @@ class Stage:
 
     async def close(self, trips: int) -> StagedDay:
         """Wait until all is acknowledged, stop, and compare the books."""
+        for mischief in self._mischief:
+            mischief.cancel()
+        await asyncio.gather(*self._mischief, return_exceptions=True)
         deadline = self.loop.time() + _SETTLE_S
         while any(cart.unacknowledged for cart in self.carts) and self.loop.time() < deadline:
             await asyncio.sleep(1)
@@ -213,22 +236,24 @@ class Stage:
             await cart.stop()
         self._agent.stop()
         await asyncio.gather(*self._programs)
-        sheet = day_sheet(Fact(entry.at_ms, decode(entry.body)) for _, entry in self._journal.replay())
         self._journal.close()
+        status = read_status(self._database)
         acquirer = self._acquirer.totals()
         ledgers = Ledgers(
-            store_paid_minor=sheet.paid_minor, store_orders_minor=sheet.orders_minor, recorded=recorded,
-            acquirer_minor=acquirer.captured_minor - acquirer.refunded_minor, committed=sheet.cart_events,
-            unacknowledged=unacknowledged, repeated=repeated, duplicates=sheet.duplicates + sheet.holes,
+            store_paid_minor=status.paid_minor, store_orders_minor=status.orders_minor, recorded=recorded,
+            acquirer_minor=acquirer.captured_minor - acquirer.refunded_minor, committed=status.cart_events,
+            unacknowledged=unacknowledged, repeated=repeated, duplicates=status.duplicates,
         )  # fmt: skip
         return StagedDay(
-            tally=self.tally, ledgers=ledgers, sheet=sheet, checks=verdict(self.tally, ledgers, trips),
+            tally=self.tally, ledgers=ledgers, status=status, checks=verdict(self.tally, ledgers, trips),
             mirrors_agree=mirrors_agree, sentences=self._speaker.said,
         )  # fmt: skip
 
     async def resolve_all(self, where: str) -> int:
         """The attendant (sim.exit_lane.Attendant), at the console's own counter."""
-        cards = [card for card in self._agent.counter.console().incidents if card.where == where and not card.resolved_by]
+        cards = [
+            card for card in self._agent.counter.console().incidents if card.where == where and not card.resolved_by
+        ]
         for card in cards:
             await self._agent.counter.resolve(card.incident, StaffId("attendant"))
         return len(cards)
@@ -318,8 +343,12 @@ class StagedCart:
 
     async def present(self, unit: Unit, seconds: float) -> None:
         label = Label(payload=unit.code, symbology=Symbology(unit.symbology), name=unit.name)
-        self._view = Pass(scene=Scene(label=label), at_s=self._stage.loop.time(), duration_s=seconds,
-                          seed=self._dice.randrange(1 << 30))
+        self._view = Pass(
+            scene=Scene(label=label),
+            at_s=self._stage.loop.time(),
+            duration_s=seconds,
+            seed=self._dice.randrange(1 << 30),
+        )
         await asyncio.sleep(seconds)
 
     def put(self, unit: Unit) -> None:
@@ -426,7 +455,12 @@ class StageAcquirer:
 
 def _answered(status: str, captured: int, currency: str, reference: str, reason: str) -> Charge:
     known = {"captured": ChargeStatus.CAPTURED, "declined": ChargeStatus.DECLINED}
-    return Charge(status=known.get(status, ChargeStatus.UNKNOWN), amount=Money(captured, currency), reference=reference, reason=reason)
+    return Charge(
+        status=known.get(status, ChargeStatus.UNKNOWN),
+        amount=Money(captured, currency),
+        reference=reference,
+        reason=reason,
+    )
 
 
 class StagePins:
@@ -498,15 +532,13 @@ class StageSerialLine:
     def __init__(self, answer: Callable[[bytes], bytes]) -> None:
         self._answer = answer
 
-    def ask(self, request: bytes, terminator: bytes, timeout_s: float) -> bytes:
-        del terminator, timeout_s
+    def ask(self, request: bytes, terminator: bytes) -> bytes:
+        del terminator
         return self._answer(request)
 
-    def read_until(self, terminator: bytes, timeout_s: float) -> bytes:
-        del terminator, timeout_s
+    def read_until(self, terminator: bytes) -> bytes:
+        del terminator
         return b""
 
     def close(self) -> None:
         """Nothing to close."""
-
-

@@ -19,7 +19,7 @@ from sim.wires.code_scanner import CodeScanner
 from sim.wires.scale_8217 import Scale8217, ScalePort
 from sim.wires.street import Street
 
-_CODE = re.compile(r"\?code=([a-z0-9-]+-[0-9A-Z]{6})")
+_CODE = re.compile(r"Code to take this cart: ([a-z0-9-]+-[0-9A-Z]{6})")
 _OBSERVED = re.compile(r'data-observed-us="(\d+)"')
 _CSRF = re.compile(r'name="_csrf" value="([^"]+)"')
 _PHOTOGRAPH_NOISE = 2.0
@@ -50,8 +50,12 @@ class LiveCart:
 
     async def present(self, unit: Unit, seconds: float) -> None:
         now_s = self._now_s()
-        scene = Scene(photograph=unit.photograph, noise=_PHOTOGRAPH_NOISE) if unit.photograph else Scene(label=_label(unit))
-        self._street.set_scene(self.name, Pass(scene=scene, at_s=now_s, duration_s=seconds, seed=self._dice.randrange(1 << 30)))
+        scene = (
+            Scene(photograph=unit.photograph, noise=_PHOTOGRAPH_NOISE) if unit.photograph else Scene(label=_label(unit))
+        )
+        self._street.set_scene(
+            self.name, Pass(scene=scene, at_s=now_s, duration_s=seconds, seed=self._dice.randrange(1 << 30))
+        )
         await asyncio.sleep(seconds)
 
     def put(self, unit: Unit) -> None:
@@ -115,8 +119,9 @@ class ConsoleAttendant:
         resolved = 0
         for incident in answer.json()["incidents"]:
             if incident["where"] == where and not incident["resolved_by"]:
-                done = await self._http.post(f"/console/incidents/{incident['incident']}/resolve",
-                                             headers={"X-CSRF": answer.headers["X-CSRF"]})
+                done = await self._http.post(
+                    f"/console/incidents/{incident['incident']}/resolve", headers={"X-CSRF": answer.headers["X-CSRF"]}
+                )
                 resolved += done.is_success
         return resolved
 
@@ -141,15 +146,22 @@ class ConsoleAttendant:
 class LiveWorld:
     """Everything outside the product's processes, for one demo shop."""
 
-    def __init__(self, files: ShopFiles, carts: int, dice: Random, clock: HostClock, screen_us: list[int],
-                 staff: tuple[str, str]) -> None:
+    def __init__(
+        self, files: ShopFiles, carts: int, dice: Random, clock: HostClock, screen_us: list[int], staff: tuple[str, str]
+    ) -> None:
         self._web = f"http://127.0.0.1:{files.web_port}"
         self._clock = clock
         self._street = Street(files.street)
         self._screen_us = screen_us
         self._attendant = ConsoleAttendant(self._web, *staff)
         self.carts = [
-            LiveCart(f"c{number}", self._street, f"http://127.0.0.1:{files.screen_ports[number - 1]}", clock, Random(dice.random()))
+            LiveCart(
+                f"c{number}",
+                self._street,
+                f"http://127.0.0.1:{files.screen_ports[number - 1]}",
+                clock,
+                Random(dice.random()),
+            )
             for number in range(1, carts + 1)
         ]
         self._scanner = CodeScanner(files.scanner)

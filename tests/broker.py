@@ -1,6 +1,7 @@
 """A real mosquitto with the product's own configuration, for tests that need the wire. See the `broker` fixture."""
 
 import getpass
+import signal
 import socket
 import subprocess
 import time
@@ -13,6 +14,8 @@ from edge_agent.devices.authority import AGENT, Authority, Credentials
 STORE = StoreId("teststore")
 _HOST = "127.0.0.1"
 _PATIENCE_S = 20.0
+_READ_ACCESS_LIST = b"/all/store-birth' does not contain"
+"""What mosquitto logs about the access list each time it reads it."""
 
 
 class Broker:
@@ -58,6 +61,15 @@ class Broker:
         """Start again on the same port, reading certificates and revocations anew; stops in good order if running."""
         self.stop()
         self.start()
+
+    def reread(self) -> None:
+        """Have it read revocations and access list anew (SIGHUP), and return when it has."""
+        assert self._process is not None
+        read = self.log.read_bytes().count(_READ_ACCESS_LIST)
+        self._process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + _PATIENCE_S
+        while self.log.read_bytes().count(_READ_ACCESS_LIST) == read and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     @property
     def running(self) -> bool:

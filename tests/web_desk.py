@@ -23,7 +23,6 @@ from edge_agent.core.views import (
     IncidentCard,
     LaneCard,
     LineView,
-    PendingView,
     PhonePhase,
     PhoneView,
     TaxView,
@@ -33,27 +32,52 @@ from edge_agent.web.app import create_app, serve
 
 STORE = "Corner Market"
 CODE = "c1-7K3M9Q"
-TOKEN = "6BF+70790T9WJWG.FKY*4GO0.O1CV2 O5 N2FBBRW1*70HS8WY04AC*WIFN0AHCD8KD97TK0F90KECTHGWJC0FDC:5AIA%G7X+AQB9746HS80:54IBQF60R6$A80X6S1BTYACG6M+9XG8KIAWNA91AY%67092L4WJCT3EHS8XJC"
+EXIT_CODE = (
+    "6BF+70790T9WJWG.FKY*4GO0.O1CV2 O5 N2FBBRW1*70HS8WY04AC*WIFN0"
+    "AHCD8KD97TK0F90KECTHGWJC0FDC:5AIA%G7X+AQB9746HS80:54IBQF60R6$A80X6S1BTYACG6M+9XG8KIAWNA91AY%67092L4WJCT3EHS8XJC"
+)
 """152 characters of base45, as a real exit token has."""
-PASSWORD = "correct horse battery"
+DECLINED = "Your card was declined. Please try another one."
+OPEN_SESAME = "correct horse battery"
+"""What everybody of the staff signs in with."""
 
 LINES = (
     LineView(
-        line="l1", name="Whole milk, 1 l", quantity=2, amount="2 x", unit="€1.29 each", total=Money(258, "EUR"),
-        origin="Dairy of the Seven Hills, Bavaria", nutrition="Per 100 ml: 268 kJ / 64 kcal, fat 3.5 g, carbohydrate 4.8 g, protein 3.3 g",
+        line="l1",
+        name="Whole milk, 1 l",
+        quantity=2,
+        amount="2 x",
+        unit="€1.29 each",
+        total=Money(258, "EUR"),
+        origin="Dairy of the Seven Hills, Bavaria",
+        nutrition="Per 100 ml: 268 kJ / 64 kcal, fat 3.5 g, sugars 4.8 g, protein 3.3 g",
         allergens="Contains milk",
     ),
     LineView(
-        line="l2", name="Bananas", quantity=1, amount="0.482 kg", unit="€1.99 / kg", total=Money(96, "EUR"),
-        origin="Ecuador", nutrition="Per 100 g: 374 kJ / 88 kcal, sugars 17 g",
+        line="l2",
+        name="Bananas",
+        quantity=1,
+        amount="0.482 kg",
+        unit="€1.99 / kg",
+        total=Money(96, "EUR"),
+        origin="Ecuador",
+        nutrition="Per 100 g: 374 kJ / 88 kcal, sugars 17 g",
     ),
     LineView(
-        line="l3", name="Sourdough bread with sunflower and pumpkin seeds, sliced", quantity=1, amount="1 x", unit="€3.49 each",
-        total=Money(349, "EUR"), origin="Baked in the shop", nutrition="Per 100 g: 1,050 kJ / 250 kcal, salt 1.2 g",
+        line="l3",
+        name="Sourdough bread with sunflower and pumpkin seeds, sliced",
+        quantity=1,
+        amount="1 x",
+        unit="€3.49 each",
+        total=Money(349, "EUR"),
+        origin="Baked in the shop",
+        nutrition="Per 100 g: 1,050 kJ / 250 kcal, salt 1.2 g",
         allergens="Contains gluten (wheat, rye); may contain sesame",
     ),
-    LineView(line="l4", name="Ground coffee, 500 g", quantity=1, amount="1 x", unit="€6.99 each", total=Money(699, "EUR")),
-)  # fmt: skip
+    LineView(
+        line="l4", name="Ground coffee, 500 g", quantity=1, amount="1 x", unit="€6.99 each", total=Money(699, "EUR")
+    ),
+)
 TAXES = (
     TaxView(name="reduced rate 7 %", gross=Money(703, "EUR"), tax=Money(46, "EUR")),
     TaxView(name="standard rate 19 %", gross=Money(699, "EUR"), tax=Money(112, "EUR")),
@@ -126,7 +150,7 @@ class Desk:
             raise RefusedError("has-cart", "You already have a cart.")
         if code not in {CODE, "c2-000000"}:
             raise RefusedError("unknown-code", "This code is not (or no longer) valid. Look at the cart's screen.")
-        cart = CartId(code.split("-")[0])
+        cart = CartId(code.partition("-")[0])
         if self.holder(cart):
             raise RefusedError("busy", "Somebody else is using this cart. Please take another one.")
         self.change(shopper, phase=PhonePhase.BINDING, cart=cart)
@@ -158,15 +182,20 @@ class Desk:
     async def pay(self, shopper: ShopperId, method: str, key: str) -> None:
         self.calls.append(f"pay {method} {key}")
         if key in self._outcomes:
-            return
+            return self._outcome(key)
         self._outcomes[key] = method
         self.change(shopper, phase=PhonePhase.PAYING, problem="")
         await self.pay_takes.wait()
         if method == "test_declined":
-            self.change(shopper, phase=PhonePhase.TO_PAY, problem="Your card was declined. Please try another one.")
-            return
+            self.change(shopper, phase=PhonePhase.TO_PAY, problem=DECLINED)
+            return self._outcome(key)
         total = self.phone(shopper).total
-        self.change(shopper, phase=PhonePhase.PAID, paid=total, exit_token=TOKEN)
+        self.change(shopper, phase=PhonePhase.PAID, paid=total, exit_token=EXIT_CODE)
+        return None
+
+    def _outcome(self, key: str) -> None:
+        if self._outcomes[key] == "test_declined":
+            raise RefusedError("declined", DECLINED)
 
     async def resolve(self, incident: IncidentId, staff: StaffId) -> None:
         self.calls.append(f"resolve {incident} {staff}")
@@ -205,9 +234,19 @@ def a_console() -> ConsoleView:
 
     def cart(name: str, state: str, minor: int = 0, **more: object) -> CartCard:
         card = CartCard(
-            cart=CartId(name), state=state, online=state != "offline", code="", items=0, total=Money(minor, "EUR"), mass="0 g",
-            attention="", faults=(), last_seen_ms=now_ms - 2_000, epoch=1, committed=412,
-        )  # fmt: skip
+            cart=CartId(name),
+            state=state,
+            online=state != "offline",
+            code="",
+            items=0,
+            total=Money(minor, "EUR"),
+            mass="0 g",
+            attention="",
+            faults=(),
+            last_seen_ms=now_ms - 2_000,
+            epoch=1,
+            committed=412,
+        )
         return replace(card, **more)
 
     return ConsoleView(
@@ -218,7 +257,14 @@ def a_console() -> ConsoleView:
         carts=(
             cart("c1", "shopping", 1402, items=5, mass="3.214 kg"),
             cart("c2", "free", code="7K3M9Q"),
-            cart("c3", "shopping", 560, items=2, mass="1.020 kg", attention="Something was put in without a scan (+412 g)."),
+            cart(
+                "c3",
+                "shopping",
+                560,
+                items=2,
+                mass="1.020 kg",
+                attention="Something was put in without a scan (+412 g).",
+            ),
             cart("c4", "paid", 8_455, items=23, mass="14.871 kg"),
             cart("c5", "faulty", faults=("load-cell-silent",)),
             cart("c6", "offline", 310, items=1, last_seen_ms=now_ms - 260_000),
@@ -227,32 +273,65 @@ def a_console() -> ConsoleView:
         ),
         lanes=(
             LaneCard(
-                lane=LaneId("lane-2"), state="failed", order_number=OrderNumber("40125-6"),
-                said="Your goods weigh 480 grams more than what was paid. Something was perhaps not scanned: Ground coffee?",
-                expected="3.214 kg", measured="3.694 kg", tolerance="± 38 g", cause="not-scanned",
-                tolerance_reasons=("goods: 31 g (3 sigma over 5 lines)", "exit scale: 15 g (class III, e = 5 g)", "bags: 10 g"),
+                lane=LaneId("lane-2"),
+                state="failed",
+                order_number=OrderNumber("40125-6"),
+                said="Your goods weigh 480 grams more than what was paid. Please check your goods.",
+                expected="3.214 kg",
+                measured="3.694 kg",
+                tolerance="± 38 g",
+                cause="not-scanned",
+                tolerance_reasons=(
+                    "goods: 31 g (3 sigma over 5 lines)",
+                    "exit scale: 15 g (class III, e = 5 g)",
+                    "bags: 10 g",
+                ),
             ),
             LaneCard(
-                lane=LaneId("lane-3"), state="passed", order_number=OrderNumber("40124-9"), said="Thank you. Please go through.",
-                expected="14.871 kg", measured="14.860 kg", tolerance="± 71 g", deactivator_live=True, barrier_open=True,
+                lane=LaneId("lane-3"),
+                state="passed",
+                order_number=OrderNumber("40124-9"),
+                said="Thank you. Please go through.",
+                expected="14.871 kg",
+                measured="14.860 kg",
+                tolerance="± 71 g",
+                deactivator_live=True,
+                barrier_open=True,
             ),
         ),
         incidents=(
             IncidentCard(
-                incident=IncidentId("i2"), at_ms=now_ms - 64_000, where="Lane 2", cause="not-scanned",
+                incident=IncidentId("i2"),
+                at_ms=now_ms - 64_000,
+                where="Lane 2",
+                cause="not-scanned",
                 sentence="Order 40125-6 weighs 480 g more than it should.",
-                evidence=("expected 3.214 kg ± 38 g, measured 3.694 kg", "cart total 3.216 kg", "likely: Ground coffee, 500 g"),
+                evidence=(
+                    "expected 3.214 kg ± 38 g, measured 3.694 kg",
+                    "cart total 3.216 kg",
+                    "likely: Ground coffee, 500 g",
+                ),
             ),
             IncidentCard(
-                incident=IncidentId("i1"), at_ms=now_ms - 1_900_000, where="Lane 3", cause="tag-alarm",
-                sentence="A live tag went through the gate.", evidence=(), resolved_by="mina",
+                incident=IncidentId("i1"),
+                at_ms=now_ms - 1_900_000,
+                where="Lane 3",
+                cause="tag-alarm",
+                sentence="A live tag went through the gate.",
+                evidence=(),
+                resolved_by="mina",
             ),
         ),
         counters=Counters(
-            events_committed=18_422, events_repeated=31, gaps_refused=2, orders_paid=127, paid=Money(412_733, "EUR"), exits=125,
+            events_committed=18_422,
+            events_repeated=31,
+            gaps_refused=2,
+            orders_paid=127,
+            paid=Money(412_733, "EUR"),
+            exits=125,
             incidents=6,
         ),
-    )  # fmt: skip
+    )
 
 
 def quick_hasher() -> argon2.PasswordHasher:
@@ -263,7 +342,7 @@ def quick_hasher() -> argon2.PasswordHasher:
 def staff_file(folder: Path) -> StaffFile:
     staff = StaffFile(folder / "staff.json", quick_hasher())
     for name, role in (("vera", Role.VIEWER), ("adam", Role.ATTENDANT), ("mina", Role.MANAGER)):
-        staff.add(name, role, PASSWORD)
+        staff.add(name, role, OPEN_SESAME)
     return staff
 
 
@@ -278,9 +357,14 @@ class Shop:
         self.web = web or Web(port=0)
         self.staff = staff_file(folder)
         self.app: Litestar = create_app(
-            self.desk, self.web, STORE, self.staff,
-            clock=HostClock() if real_clock else self.clock, secret_source=HostDice(), heartbeat_s=heartbeat_s,
-        )  # fmt: skip
+            self.desk,
+            self.web,
+            STORE,
+            self.staff,
+            clock=HostClock() if real_clock else self.clock,
+            secret_source=HostDice(),
+            heartbeat_s=heartbeat_s,
+        )
 
     def phone(self, **headers: str) -> httpx.AsyncClient:
         """A browser without JavaScript on this shop's pages, in this process."""
@@ -329,5 +413,7 @@ def shopper_of(desk: Desk) -> ShopperId:
 
 async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while True:
+            if condition():
+                return
             await asyncio.sleep(0.005)

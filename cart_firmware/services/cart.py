@@ -3,6 +3,8 @@
 import asyncio
 from importlib.metadata import PackageNotFoundError, version
 
+import msgspec
+
 from cart_firmware.config import Settings
 from cart_firmware.core.calibration import Calibration
 from cart_firmware.core.health import Health
@@ -12,6 +14,7 @@ from cart_firmware.ports import FrameSource, LoadCell, Outbox, StoreLink
 from cart_firmware.services.fuse import Address, Fuse
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.price_book import Verify
+from cart_firmware.services.report import Status, status_of
 from cart_firmware.services.sense import BarcodeReader, Eye, Scale
 from cart_firmware.services.show import ShowCase
 from cart_firmware.services.sync import Sync
@@ -40,7 +43,7 @@ class Cart:
         verify: Verify,
         service_manager: ServiceManager | None = None,
     ) -> None:
-        self._load_cell, self._frames = load_cell, frames
+        self._cart_id, self._load_cell, self._frames = settings.identity.cart, load_cell, frames
         self._service_manager = service_manager or ServiceManager({})
         memory, health, scanner = Memory(outbox), Health(started_us=clock.monotonic_us()), Scanner()
         self.show_case = ShowCase(settings.identity.cart)
@@ -82,6 +85,24 @@ class Cart:
         finally:
             self._service_manager.stopping()
             await self._close()
+
+    def status(self) -> Status:
+        """Return how the cart is doing now."""
+        basket = self.fuse.basket
+        known = status_of(self._cart_id, basket, self.fuse.position, self.sync.acknowledged)
+        return msgspec.structs.replace(
+            known,
+            running=True,
+            offline=self.sync.offline,
+            book_version=self.show_case.view().book_version,
+            load_mg=self.scale.level,
+            codes_refused=self.eye.refused,
+            readings_failed=self.scale.failures,
+            frames_read=self.eye.frames_read,
+            frames_failed=self.eye.frames_failed,
+            messages_unreadable=self.sync.unreadable,
+            price_books_refused=self.fuse.refused_books,
+        )
 
     async def _close(self) -> None:
         self._load_cell.close()

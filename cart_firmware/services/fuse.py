@@ -15,7 +15,6 @@ from cart_firmware.core.decision import Context, Draft, Evidence
 from cart_firmware.core.health import Health
 from cart_firmware.core.prompts import Situation, prompt
 from cart_firmware.core.scanning import Scanner
-from cart_firmware.ports import OutboxFullError
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.observations import BookIssued, Commanded, Loaded, Observation, Seen, Stepped
 from cart_firmware.services.price_book import PriceBookRefusedError, Verify, accept
@@ -37,6 +36,7 @@ from cart_protocol.basket import (
     SessionBegan,
     SessionEnded,
 )
+from cart_protocol.exchange import OutboxFullError
 from cart_protocol.host.clock import Clock, IdMint
 from cart_protocol.ids import CommandId
 from cart_protocol.mass import Mass, shown

@@ -14,6 +14,7 @@ from cart_firmware.core.weighing import Step, Weigher
 from cart_firmware.ports import FrameSource, LoadCell, LoadCellError, Sample, SaturatedError, SilentError
 from cart_firmware.services.observations import Loaded, Observation, Seen, Stepped
 from cart_protocol.host.clock import Clock
+from cart_protocol.mass import Mass
 
 _LOG = structlog.get_logger("sense")
 _REPORT_US = 1_000_000
@@ -52,6 +53,11 @@ class Scale:
         """When the load cell last gave a usable reading."""
         self.failures: dict[str, int] = {}
         """Readings that must not be used, by error."""
+
+    @property
+    def level(self) -> Mass:
+        """The load above the calibrated zero, when it was last quiet."""
+        return self._weigher.level
 
     async def run(self) -> None:
         while True:
@@ -123,6 +129,11 @@ class Eye:
         """When a frame was last read through."""
         self.frames_read = 0
         self.frames_failed = 0
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Codes that were nothing to sell here, by reason."""
+        return dict(self._scanner.counts)
 
     async def run(self) -> None:
         while True:

@@ -85,6 +85,11 @@ class Sync:
             return False
         return self._reached_us is None or self._clock.monotonic_us() - self._reached_us > _OFFLINE_AFTER_US
 
+    @property
+    def acknowledged(self) -> int:
+        """The last event that the store has committed."""
+        return self._exchange.acknowledged
+
     def store_ms(self) -> int | None:
         """Return the store's wall clock, as far as we know it."""
         if self._clock.synchronised():

@@ -24,6 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from cart_protocol.link import Down, Received, Up, Will
 
 _SUBSCRIBE_AGAIN_S = 5.0
+_FAREWELL_S = 2.0
 _CLOSED = "closed by us"
 
 
@@ -50,6 +51,9 @@ class MqttSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long the broker keeps our subscriptions and what came meanwhile."""
     receive_maximum: int = 1_000
     """Messages sent to us that nobody has received yet; more wait at the broker. Unsaid, mosquitto takes 20."""
+    inbox: int = 10_000
+    """Messages held here. mosquitto 2.0.11 sends `receive_maximum` new ones for each one taken (measured), so that is
+    no bound. More than this are dropped and counted; the exchange's windows keep a shop of 1,000 carts below it."""
     send_queue: int = 1_000
     """Messages of ours that wait for the broker; more are dropped and counted."""
     reconnect_min_s: float = 1.0
@@ -69,8 +73,7 @@ class MqttLink:
     """See link.RawLink. Connects from the first receive() on, and again whenever the connection is lost.
 
     Nothing is queued while there is no connection: the exchange sends again, and state is shown again after each `Up`.
-    Towards us the broker stops at `receive_maximum` messages that nobody received; should one send more all the same,
-    they are dropped and counted.
+    While nobody receives, the broker stops at `receive_maximum` messages.
 
     Args:
         settings: Where and how.
@@ -92,6 +95,7 @@ class MqttLink:
         self._early = list[_Arrived]()
         """A kept session delivers before SUBACK: held back, so that nothing is received before `Up`."""
         self._wake = asyncio.Event()
+        self._taken, self._sent, self._sent_more = 0, 0, asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection = 0
         self._up = False
@@ -111,6 +115,7 @@ class MqttLink:
         if taken.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             self.dropped_outbound += 1
             return False
+        self._taken += 1
         return True
 
     async def receive(self) -> Up | Down | Received:
@@ -134,10 +139,20 @@ class MqttLink:
         self._closing = True
         if self._loop is None:
             return
+        if self._up:
+            await self._until_sent()
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
         self._up = False
         self._tell_down(_CLOSED)
+
+    async def _until_sent(self) -> None:
+        """Wait for the broker's answers: leaving while it still writes to us, it takes us for lost (measured)."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                while self._sent < self._taken:
+                    self._sent_more.clear()
+                    await self._sent_more.wait()
 
     # ── making the client ──
 
@@ -166,6 +181,7 @@ class MqttLink:
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_publish = self._on_publish
         return client
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -224,7 +240,7 @@ class MqttLink:
             self._tell_up()
 
     def _on_message(self, client: Client, _: object, message: MQTTMessage) -> None:
-        if len(self._inbox) + len(self._early) >= 2 * self._settings.receive_maximum:
+        if len(self._inbox) + len(self._early) >= self._settings.inbox:
             self.dropped_inbound += 1
             client.ack(message.mid, message.qos)
             return
@@ -234,6 +250,11 @@ class MqttLink:
             self._put(arrived)
         else:
             self._early.append(arrived)
+
+    def _on_publish(self, _: Client, __: object, ___: int, ____: ReasonCode, _____: Properties) -> None:
+        self._sent += 1
+        if self._closing:
+            self._call_soon(self._sent_more.set)
 
     # ── what the callbacks are made of ──
 
@@ -283,10 +304,22 @@ def _properties(packet: int, **values: int) -> Properties:
     return properties
 
 
+class _CarefulSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails, which the client library forgets: a leak at each attempt."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def _tls_context(files: TlsFiles) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(files.authority))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.sslsocket_class = _CarefulSocket
         context.load_cert_chain(files.certificate, files.key)
     except (OSError, ssl.SSLError) as error:
         named = f"{files.authority}, {files.certificate} and {files.key}"

@@ -182,7 +182,9 @@ class Authority:
         )
 
     def revoke(self, common_name: str) -> int:
-        """Revoke every certificate of that name and return how many were still good. The broker must reload to know.
+        """Revoke every certificate of that name and return how many were still good.
+
+        The broker knows when it has reread the list (SIGHUP); a connection that stands lasts until it ends.
 
         Raises:
             AuthorityError: no certificate was ever issued to that name.

@@ -54,7 +54,7 @@ class SerialCodeScanner:
 
     async def read(self) -> str:
         while not self._codes:
-            self._codes += self._reader.feed(await asyncio.to_thread(self._port.read_some, _SLICE_S))
+            self._codes += self._reader.feed(await asyncio.to_thread(self._port.read_some))
         return self._codes.popleft()
 
     async def close(self) -> None:
@@ -63,4 +63,4 @@ class SerialCodeScanner:
 
 def open_scanner(path: str) -> SerialCodeScanner:
     """Return the scanner at a serial device path (9600 8N1); nothing is opened before the first read."""
-    return SerialCodeScanner(SerialPort(path, SerialSettings()))
+    return SerialCodeScanner(SerialPort(path, SerialSettings(timeout_s=_SLICE_S)))

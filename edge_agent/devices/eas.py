@@ -1,7 +1,7 @@
 """Electronic article surveillance by relays: a deactivation pad, pedestals with an alarm contact, and the barrier.
 
 The pad's own protocol is its vendor's; the cut that all of them offer is "deactivation enable". Pedestals offer an
-alarm relay and a people counter (reference/hardware, section 3). Relays are off until asked, and fall off with the power.
+alarm relay and a people counter (reference/hardware, section 3). Relays are off until asked, and fall with the power.
 """
 
 import asyncio

@@ -36,9 +36,27 @@ class EspeakSpeaker:
             await self._run(sentence)
 
     async def _run(self, sentence: str) -> None:
-        into = ["-w", str(self._next_file(self._folder))] if self._folder is not None else []
+        target = _next_file(self._folder) if self._folder is not None else None
+        into = [] if target is None else ["-w", str(target)]
+        child = await self._start(*into)
         try:
-            child = await asyncio.create_subprocess_exec(
+            async with asyncio.timeout(_PATIENCE_S):
+                _, complaint = await child.communicate(sentence.encode())
+        except TimeoutError as error:
+            what = f"{self._program} did not end in {_PATIENCE_S} s"
+            raise DeviceError(f"speaker: {what}; is the sound card busy?") from error
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        # It ends with 0 also when it could not write, or found no sound card: believe its words and the file.
+        if child.returncode or b"error:" in complaint or (target is not None and not target.exists()):
+            words = complaint.decode(errors="replace").strip()[-_LAST_WORDS:]
+            raise DeviceError(f"speaker: {self._program}: {words or 'failed'}; check the sound card, or the folder")
+
+    async def _start(self, *into: str) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
                 self._program,
                 *("-v", self._voice, *into, "--stdin"),
                 stdin=asyncio.subprocess.PIPE,
@@ -47,30 +65,18 @@ class EspeakSpeaker:
             )
         except OSError as error:
             self._missing = True
-            raise DeviceError(
-                f"speaker: cannot start {self._program} ({error.strerror}); apt install espeak-ng"
-            ) from error
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                _, complaint = await child.communicate(sentence.encode())
-        except TimeoutError as error:
-            raise DeviceError(
-                f"speaker: {self._program} did not end in {_PATIENCE_S} s; is the sound card busy?"
-            ) from error
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
-        if child.returncode:
-            words = complaint.decode(errors="replace").strip()[-_LAST_WORDS:]
-            raise DeviceError(f"speaker: {self._program} ended with {child.returncode}: {words}")
+            what = f"cannot start {self._program} ({error.strerror})"
+            raise DeviceError(f"speaker: {what}; apt install espeak-ng") from error
 
-    @staticmethod
-    def _next_file(folder: Path) -> Path:
-        """Return the first number that no file has yet: the folder outlives us."""
+
+def _next_file(folder: Path) -> Path:
+    """Return the first number that no file has yet: the folder outlives us."""
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        numbers = [int(path.stem) for path in folder.glob("*.wav") if path.stem.isdigit()]
-        return folder / f"{max(numbers, default=0) + 1:04d}.wav"
+    except OSError as error:
+        raise DeviceError(f"speaker: cannot make {folder} ({error.strerror}); name another folder") from error
+    numbers = [int(path.stem) for path in folder.glob("*.wav") if path.stem.isdigit()]
+    return folder / f"{max(numbers, default=0) + 1:04d}.wav"
 
 
 def open_speaker(text: str) -> EspeakSpeaker:

@@ -100,11 +100,11 @@ class Scale8217:
         await asyncio.to_thread(self._port.close)
 
     def _ask(self) -> Weight:
-        answer = self._port.ask(WEIGH, bytes([CR]), _ANSWER_S)
+        answer = self._port.ask(WEIGH, bytes([CR]))
         reader = Reader()
         weight = reader.feed(answer)
         if weight is None and answer == bytes([STX, _NO_WEIGHT, CR]):  # the status itself was CR; read on
-            weight = reader.feed(self._port.read_until(bytes([CR]), _ANSWER_S))
+            weight = reader.feed(self._port.read_until(bytes([CR])))
         if weight is None:
             seen = f"answered {answer!r}" if answer else f"was silent for {_ANSWER_S} s"
             raise DeviceError(f"scale at {self._port.path} {seen}; expected an 8217 weight: check cable and protocol")
@@ -113,4 +113,5 @@ class Scale8217:
 
 def open_scale(path: str, division: Mass) -> Scale8217:
     """Return the scale at a serial device path; nothing is opened before the first weighing."""
-    return Scale8217(SerialPort(path, SerialSettings(baud=9600, data_bits=7, parity="E")), division)
+    settings = SerialSettings(baud=9600, data_bits=7, parity="E", timeout_s=_ANSWER_S)
+    return Scale8217(SerialPort(path, settings), division)

@@ -3,6 +3,7 @@
 Blocking: call it in a thread. Modem lines are left alone: pseudo-terminals and some USB adapters have none.
 """
 
+import errno
 import termios
 import threading
 from collections.abc import Callable
@@ -20,6 +21,8 @@ class SerialSettings(msgspec.Struct, frozen=True, kw_only=True):
     baud: int = 9600
     data_bits: Literal[7, 8] = 8
     parity: Literal["N", "E", "O"] = "N"
+    timeout_s: float
+    """How long a read waits; fixed, since pyserial configures the whole port anew to change it."""
 
 
 class SerialPort:
@@ -34,23 +37,23 @@ class SerialPort:
         self._port: serial.Serial | None = None
         self._turn = threading.Lock()
 
-    def ask(self, request: bytes, terminator: bytes, timeout_s: float) -> bytes:
+    def ask(self, request: bytes, terminator: bytes) -> bytes:
         """Drop what nobody asked for, send `request`, and return the answer up to and with `terminator`.
 
-        Returns early what came when `timeout_s` has passed, perhaps nothing.
+        Returns what came when the timeout has passed, perhaps nothing.
 
         Raises:
             DeviceError: the port is missing, taken or was unplugged.
         """
-        return self._guarded(lambda port: _ask(port, request, terminator, timeout_s))
+        return self._guarded(lambda port: _ask(port, request, terminator))
 
-    def read_until(self, terminator: bytes, timeout_s: float) -> bytes:
-        """Return bytes up to and with `terminator`, or what came in `timeout_s`. Raises DeviceError like `ask`."""
-        return self._guarded(lambda port: _read_until(port, terminator, timeout_s))
+    def read_until(self, terminator: bytes) -> bytes:
+        """Return bytes up to and with `terminator`, or what came before the timeout. Raises DeviceError like `ask`."""
+        return self._guarded(lambda port: bytes(port.read_until(terminator)))
 
-    def read_some(self, timeout_s: float) -> bytes:
-        """Return what has come, waiting at most `timeout_s` for the first byte. Raises DeviceError like `ask`."""
-        return self._guarded(lambda port: _read_some(port, timeout_s))
+    def read_some(self) -> bytes:
+        """Return what has come, waiting at most the timeout for the first byte. Raises DeviceError like `ask`."""
+        return self._guarded(_read_some)
 
     def close(self) -> None:
         with self._turn:
@@ -67,15 +70,25 @@ class SerialPort:
 
     def _opened(self) -> serial.Serial:
         if self._port is None:
-            self._port = serial.Serial(
-                self.path,
-                self._settings.baud,
-                bytesize=self._settings.data_bits,
-                parity=self._settings.parity,
-                exclusive=True,
-                write_timeout=1.0,
-            )
+            try:
+                self._port = self._open(self._settings.data_bits, self._settings.parity)
+            except termios.error as error:
+                if error.args[0] != errno.EINVAL:
+                    raise
+                # No UART there: the pseudo-terminal of a serial server knows no parity and hands bytes on as they are.
+                self._port = self._open(8, "N")
         return self._port
+
+    def _open(self, data_bits: int, parity: str) -> serial.Serial:
+        return serial.Serial(
+            self.path,
+            self._settings.baud,
+            bytesize=data_bits,
+            parity=parity,
+            timeout=self._settings.timeout_s,
+            write_timeout=self._settings.timeout_s,
+            exclusive=True,
+        )
 
     def _drop(self) -> None:
         port, self._port = self._port, None
@@ -83,23 +96,12 @@ class SerialPort:
             port.close()
 
 
-def _ask(port: serial.Serial, request: bytes, terminator: bytes, timeout_s: float) -> bytes:
+def _ask(port: serial.Serial, request: bytes, terminator: bytes) -> bytes:
     port.reset_input_buffer()
     port.write(request)
-    return _read_until(port, terminator, timeout_s)
-
-
-def _read_until(port: serial.Serial, terminator: bytes, timeout_s: float) -> bytes:
-    _set_timeout(port, timeout_s)
     return bytes(port.read_until(terminator))
 
 
-def _read_some(port: serial.Serial, timeout_s: float) -> bytes:
-    _set_timeout(port, timeout_s)
+def _read_some(port: serial.Serial) -> bytes:
     first = bytes(port.read(1))
     return first + bytes(port.read(port.in_waiting)) if first else first
-
-
-def _set_timeout(port: serial.Serial, timeout_s: float) -> None:
-    if port.timeout != timeout_s:  # assigning it makes pyserial configure the whole port again
-        port.timeout = timeout_s

@@ -13,7 +13,7 @@ from typing import Any, Self
 import alembic.command
 import alembic.config
 from sqlalchemy import Engine, create_engine, event, func, insert, make_url, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from cart_protocol.ids import CartId
 from edge_agent.core.events import decode
@@ -57,7 +57,7 @@ class SqlJournal:
                 ).scalar_one()
         except SQLAlchemyError as error:
             raise JournalError(
-                f"journal {self._address}: cannot be opened: {error}; check the path and its rights"
+                f"journal {self._address}: cannot be opened: {said(error)}; check the path and its rights"
             ) from error
 
     def append(self, entries: Sequence[Entry], positions: dict[CartId, tuple[int, int]]) -> int:
@@ -82,7 +82,7 @@ class SqlJournal:
                     put(self._connection, POSITION, {"cart": cart}, {"epoch": epoch, "seq": seq})
         except SQLAlchemyError as error:
             raise JournalError(
-                f"journal {self._address}: nothing was written: {error}; is the disk full or shared?"
+                f"journal {self._address}: nothing was written: {said(error)}; is the disk full or shared?"
             ) from error
         self._last = last
         return last
@@ -112,6 +112,11 @@ class SqlJournal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def said(error: SQLAlchemyError) -> str:
+    """Return what the database itself said, without the statement around it."""
+    return str(error.orig) if isinstance(error, DBAPIError) else str(error)
 
 
 def _open(address: str) -> Engine:

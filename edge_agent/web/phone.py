@@ -93,7 +93,7 @@ class PhonePages:
         html = self._pages.render(
             "phone_page.html",
             **self._names(session, view, code),
-            notice=notice,
+            notice="" if notice == view.problem else notice,  # said once is enough
             stream=_stream_address(self.streams.boot, view.revision, code),
         )
         return Response(html, status_code=status, media_type=MediaType.HTML, cookies=self._cookies(session))

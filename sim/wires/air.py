@@ -80,7 +80,9 @@ class Station:
         self._inbox: asyncio.Queue[Up | Down | Received] = asyncio.Queue()
         self.up = False
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, expiry_s: int | None = None) -> bool:
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, expiry_s: int | None = None
+    ) -> bool:
         del qos, expiry_s
         if self.up:
             self._air.carry(topic, payload, retain=retain)

@@ -1,9 +1,9 @@
-"""A whole cart on a virtual clock: real reader, real outbox, real exchange; only steel, light and the wire are stood in."""
+"""A whole cart on a virtual clock: real reader, outbox and exchange; only steel, light and the wire are stood in."""
 
 import asyncio
 import base64
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -19,12 +19,13 @@ from cart_firmware.devices.signature import Verifier
 from cart_firmware.perception.reader import Reader
 from cart_firmware.ports import Frame, Heard, LinkDown, LinkUp, LoadCellError, Sample, Unreadable
 from cart_firmware.services.cart import Cart
-from cart_protocol.basket import Basket, CartEvent, Position, evolve
+from cart_protocol.basket import Basket, Position, evolve
 from cart_protocol.exchange import Adopt, Deliver, Exchange, Role, Send
 from cart_protocol.host.clock import IdMint
 from cart_protocol.ids import CommandId, Epoch, Seq
 from cart_protocol.link.outbox import SqliteOutbox
 from cart_protocol.messages import (
+    BeginSession,
     CartMessage,
     Command,
     Instruction,
@@ -36,11 +37,11 @@ from cart_protocol.messages import (
 )
 from cart_protocol.pricing.price_book import PriceBook
 from sim.virtual_time import SeededDice, VirtualClock, VirtualTimeLoop
-from tests.cart_firmware.corner_shop import BOOK
+from tests.cart_firmware.corner_shop import BOOK, SESSION
 
 COUNTS_PER_GRAM = 83.88608
 _Result = TypeVar("_Result")
-_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 class Platform:
@@ -191,7 +192,7 @@ class Rig:
         self.cart = Cart(
             settings(self.folder), self.clock, IdMint(self.clock, SeededDice(self._lives)), load_cell=self.platform,
             frames=self.camera, reader=Reader(), link=self.wire, outbox=self.outbox,
-            verify=Verifier(_KEY.public_key()).verify,
+            verify=Verifier(KEY.public_key()).verify,
         )  # fmt: skip
         self._running = asyncio.create_task(self.cart.run())
         if online:
@@ -228,9 +229,6 @@ class Rig:
         await asyncio.sleep(1)
 
     async def begin(self) -> None:
-        from cart_protocol.messages import BeginSession
-        from tests.cart_firmware.corner_shop import SESSION
-
         self.store.order("begin", BeginSession(session=SESSION, code=self.cart.fuse.basket.code))
         await asyncio.sleep(0.5)
 
@@ -252,14 +250,10 @@ def settings(folder: Path) -> Settings:
     )
 
 
-def issue(book: PriceBook, *, key: Ed25519PrivateKey = _KEY) -> PriceBookIssue:
+def issue(book: PriceBook, *, key: Ed25519PrivateKey = KEY) -> PriceBookIssue:
     text = msgspec.json.encode(book).decode()
     signature = base64.b64encode(key.sign(text.encode())).decode()
     return PriceBookIssue(version=book.version, book=text, signature=signature)
-
-
-def events_of(recorded: list[Recorded]) -> list[CartEvent]:
-    return [each.event for each in recorded]
 
 
 def on_virtual_time(story: Callable[[VirtualTimeLoop], Coroutine[Any, Any, _Result]]) -> _Result:
@@ -267,6 +261,10 @@ def on_virtual_time(story: Callable[[VirtualTimeLoop], Coroutine[Any, Any, _Resu
     try:
         return loop.run_until_complete(story(loop))
     finally:
+        for task in (left := asyncio.all_tasks(loop)):
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
@@ -277,7 +275,3 @@ def _drawn(code: str) -> NDArray[np.uint8]:
     height, width = min(120, drawn.shape[0]), min(300, drawn.shape[1])
     picture[60 : 60 + height, 10 : 10 + width] = drawn[:height, :width]
     return picture
-
-
-Until = Callable[[], bool]
-Story = Callable[[Rig], Awaitable[None]]

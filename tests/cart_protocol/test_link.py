@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cart_protocol.ids import StoreId
 from cart_protocol.link import Down, Received, Up, Will
 from cart_protocol.link.mqtt import LinkError, MqttLink, MqttSettings, TlsFiles
 from cart_protocol.topics import ROOT
+from edge_agent.devices.authority import Authority
 from tests.broker import Broker
 
 if TYPE_CHECKING:
@@ -137,10 +139,10 @@ async def test_the_broker_holds_back_what_nobody_receives(open_broker: "OpenBrok
         assert agent.dropped_inbound == 0
 
 
-async def test_what_a_broker_sends_beyond_all_agreement_is_dropped_and_counted(open_broker: "OpenBroker") -> None:
+async def test_what_the_inbox_cannot_hold_is_dropped_and_counted(open_broker: "OpenBroker") -> None:
     """QoS 0 knows no window."""
     async with (
-        linked(open_broker.port, "agent", "shop/#", receive_maximum=10) as agent,
+        linked(open_broker.port, "agent", "shop/#", inbox=20) as agent,
         linked(open_broker.port, "c1", "last") as cart,
     ):
         for _ in range(100):
@@ -250,3 +252,27 @@ def test_files_that_are_no_certificates_are_named(tmp_path: Path) -> None:
 def test_without_tls_only_this_machines_broker_is_spoken_to() -> None:
     with pytest.raises(LinkError, match=r"broker 192\.0\.2\.1 is not on this machine"):
         MqttLink(MqttSettings(host="192.0.2.1", port=1883, tls=None), client_id="c1", subscriptions=[])
+
+
+async def test_a_broker_that_is_not_the_shops_is_refused_and_the_reason_told(broker: Broker, tmp_path: Path) -> None:
+    held = broker.client_files("c1")
+    stranger = Authority.create(tmp_path / "stranger", StoreId("stranger"))
+    authority = stranger.issue("c1", "cart").authority
+    files = TlsFiles(authority=authority, certificate=held.certificate, key=held.key)
+    link = MqttLink(MqttSettings(host=broker.host, port=broker.port, tls=files), client_id="c1", subscriptions=["a"])
+    down = await next_of(link)
+    assert isinstance(down, Down)
+    assert "certificate verify failed" in down.reason
+    await link.close()
+
+
+async def test_a_certificate_of_another_authority_is_refused_by_the_shops_broker(
+    broker: Broker, tmp_path: Path
+) -> None:
+    stranger = Authority.create(tmp_path / "stranger", StoreId("stranger")).issue("c1", "cart")
+    ours = broker.client_files("c1").authority
+    files = TlsFiles(authority=ours, certificate=stranger.certificate, key=stranger.key)
+    link = MqttLink(MqttSettings(host=broker.host, port=broker.port, tls=files), client_id="c1", subscriptions=["a"])
+    assert isinstance(await next_of(link), Down)
+    assert not link.publish("a", b"")
+    await link.close()

@@ -134,7 +134,11 @@ class Wire:
         self._arrived = asyncio.Queue()
 
     def commands(self, kind: type) -> list[Command]:
-        return [message for _, message in self.sent if isinstance(message, Command) and isinstance(message.instruction, kind)]
+        return [
+            message
+            for _, message in self.sent
+            if isinstance(message, Command) and isinstance(message.instruction, kind)
+        ]
 
 
 class Cart:
@@ -185,11 +189,15 @@ class Cart:
     def do(self, *events: CartEvent) -> None:
         for event in events:
             evolve(self.basket, event)
-            at = CartTime(boot="b", monotonic_us=self._clock.monotonic_us(), wall_ms=self._clock.wall_ms(), synchronised=True)
+            at = CartTime(
+                boot="b", monotonic_us=self._clock.monotonic_us(), wall_ms=self._clock.wall_ms(), synchronised=True
+            )
             self.outbox.append(Recorded(seq=Seq(len(self.outbox) + 1), at=at, event=event))
         self._carry_out(self._exchange.recorded(len(self.outbox), self._clock.monotonic_us()))
 
-    def put_in(self, product: ProductId, mass: Mass | None = None, *, marked: Money | None = None, charge: Money | None = None) -> LineId:
+    def put_in(
+        self, product: ProductId, mass: Mass | None = None, *, marked: Money | None = None, charge: Money | None = None
+    ) -> LineId:
         """Scan and put in. `charge` is what a cart with a wrong price would say."""
         assert self.prices is not None
         known = self.prices[product]
@@ -200,7 +208,16 @@ class Cart:
             price = msgspec.structs.replace(price, total=charge)
         self.do(
             ItemScanned(scan=scan, product=product, name=known.name, text=product, symbology="EAN-13", marked=marked),
-            LineAdded(line=line, scan=scan, product=product, name=known.name, quantity=1, mass=weighed, price=price, tagged=known.tagged),
+            LineAdded(
+                line=line,
+                scan=scan,
+                product=product,
+                name=known.name,
+                quantity=1,
+                mass=weighed,
+                price=price,
+                tagged=known.tagged,
+            ),
         )
         return line
 
@@ -224,21 +241,22 @@ class Cart:
 
     def _answer(self, command: Command) -> CartEvent:
         basket, mine = self.basket, self.basket.session
+        answer: CartEvent = CommandRefused(command=command.id, reason="not-now")
         match command.instruction:
             case BeginSession(session=session, code=code) if basket.phase is Phase.IDLE and code == basket.code:
-                return SessionBegan(session=session, command=command.id)
+                answer = SessionBegan(session=session, command=command.id)
             case EndSession(session=session, reason=reason) if session == mine:
-                return SessionEnded(session=session, reason=reason, command=command.id)
+                answer = SessionEnded(session=session, reason=reason, command=command.id)
             case Freeze(session=session) if session == mine and basket.phase is Phase.SHOPPING:
                 settled = Mass(sum(line.mass for line in basket.lines.values()))
-                return BasketFrozen(command=command.id, settled=settled, variance=Variance(4_000_000))
+                answer = BasketFrozen(command=command.id, settled=settled, variance=Variance(4_000_000))
             case Thaw(session=session) if session == mine and basket.phase is Phase.FROZEN:
-                return BasketThawed(command=command.id)
+                answer = BasketThawed(command=command.id)
             case SetWithdrawn(withdrawn=withdrawn):
-                return Withdrawn(command=command.id, withdrawn=withdrawn)
+                answer = Withdrawn(command=command.id, withdrawn=withdrawn)
             case ExplainWeight() if basket.unexplained:
-                return WeightExplained(number=next(iter(basket.unexplained)), by="staff")
-        return CommandRefused(command=command.id, reason="not-now")
+                answer = WeightExplained(number=next(iter(basket.unexplained)), by="staff")
+        return answer
 
     def _carry_out(self, effects: list[Any]) -> None:
         for effect in effects:
@@ -316,7 +334,7 @@ class Bank:
 class ShopFloor:
     """One store on `folder`'s database; the agent can be killed and started again, carts and bank live on."""
 
-    def __init__(self, folder: Path, loop: VirtualTimeLoop, **options: Any) -> None:
+    def __init__(self, folder: Path, loop: VirtualTimeLoop, **options: int) -> None:
         self.database = f"sqlite:///{folder / 'store.db'}"
         self.clock = VirtualClock(loop)
         self.mint = IdMint(self.clock, SeededDice(7))
@@ -334,7 +352,7 @@ class ShopFloor:
         self._journal = SqlJournal(self.database)
         self.agent = Agent(
             store=STORE, name="Test Shop", journal=self._journal, link=self.wire, acquirer=self.bank, book=self.book,
-            clock=self.clock, new_id=self.mint.uuid, sign=lambda message: bytes(64), verify=lambda *_: True,
+            clock=self.clock, new_id=self.mint.uuid, sign=lambda _: bytes(64), verify=lambda *_: True,
             acquirer_timeout_s=3.0, **self._options,
         )  # fmt: skip
         self._running = asyncio.create_task(self.agent.run())
@@ -401,7 +419,7 @@ def fault(*faults: Fault) -> FaultsChanged:
     return FaultsChanged(faults=faults)
 
 
-def play(folder: Path, story: Callable[[ShopFloor], Awaitable[Result]], **options: Any) -> Result:
+def play(folder: Path, story: Callable[[ShopFloor], Awaitable[Result]], **options: int) -> Result:
     """Run a story in a shop on a virtual clock and return what it returns."""
     loop = VirtualTimeLoop()
 

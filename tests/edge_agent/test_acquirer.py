@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -30,7 +31,11 @@ from sim.acquirer_ledger import (
 
 API_KEY = "key-of-the-demo"
 PRICE = Money(1_999, "EUR")
-PROGRAM = "import asyncio, sys; from sim.acquirer import serve; asyncio.run(serve('127.0.0.1', int(sys.argv[1]), sys.argv[2], sys.argv[3]))"
+PROGRAM = """
+import asyncio, sys
+from sim.acquirer import serve
+asyncio.run(serve("127.0.0.1", int(sys.argv[1]), sys.argv[2], sys.argv[3]))
+"""
 
 
 def free_port() -> int:
@@ -54,9 +59,8 @@ class Process:
             try:
                 httpx.get(self.address, timeout=1)
             except httpx.TransportError:
-                assert self._child.poll() is None
-                self._child.returncode = None
-                _wait()
+                assert self.running
+                time.sleep(0.05)
             else:
                 return
         raise AssertionError("the acquirer did not come up")
@@ -72,12 +76,6 @@ class Process:
     @property
     def running(self) -> bool:
         return self._child.poll() is None
-
-
-def _wait() -> None:
-    import time
-
-    time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +169,7 @@ async def test_a_charge_in_flight_answers_409_which_is_unknown_and_is_charged_on
     body = {"amount": 500, "currency": "EUR", "method": "test_slow"}
     first = asyncio.create_task(raw.post("/charges", json=body, headers={"Idempotency-Key": key}))
     while (await acquirer.query(key, Money(500, "EUR"))).status is ChargeStatus.NOT_FOUND:
-        await asyncio.sleep(0.02)
+        pass  # not arrived yet
     again = await acquirer.charge(key, Money(500, "EUR"), "test_slow")
     assert (again.status, again.reason) == (ChargeStatus.UNKNOWN, "http-409")
     assert (await first).json()["captured"] == 500

@@ -76,9 +76,7 @@ def test_a_shopper_cannot_hold_two_carts(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-@pytest.mark.parametrize(
-    ("faults", "reason"), [((Fault.CAMERA_SILENT,), "faulty"), ((Fault.CHARGING,), "charging")]
-)
+@pytest.mark.parametrize(("faults", "reason"), [((Fault.CAMERA_SILENT,), "faulty"), ((Fault.CHARGING,), "charging")])
 def test_a_cart_that_cannot_serve_is_refused_with_its_reason(
     tmp_path: Path, faults: tuple[Fault, ...], reason: str
 ) -> None:

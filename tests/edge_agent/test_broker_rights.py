@@ -237,17 +237,19 @@ def test_a_broker_of_another_authority_is_not_trusted_by_the_cart(broker: Broker
         context.wrap_socket(sock, server_hostname=broker.host)
 
 
-def test_a_revoked_certificate_is_refused_after_the_broker_reread_the_list(
-    broker: Broker, authority: Authority
+@pytest.mark.parametrize("learn", [Broker.reread, Broker.restart], ids=["reread", "restart"])
+def test_a_revoked_certificate_is_refused_once_the_broker_read_the_list(
+    broker: Broker, authority: Authority, learn: Callable[[Broker], None]
 ) -> None:
-    files = authority.issue("c-stolen", "cart")
+    name = f"c-stolen-{learn.__name__}"
+    files = authority.issue(name, "cart")
     before = Party(broker, files)
     assert before.connect() == DELIVERED
     before.leave()
-    assert authority.revoke("c-stolen") == 1
-    broker.restart()
+    assert authority.revoke(name) == 1
+    learn(broker)
     refused(broker, files)
-    replaced = Party(broker, authority.issue("c-stolen", "cart"))
+    replaced = Party(broker, authority.issue(name, "cart"))
     assert replaced.connect() == DELIVERED, "the repaired cart comes back with a new certificate"
     replaced.leave()
 

@@ -8,7 +8,19 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from cart_protocol.basket import CodeOffered, LineAdded, SessionBegan
-from cart_protocol.ids import CartId, CommandId, Epoch, IncidentId, LaneId, OrderId, Seq, SessionId, StaffId, TenderId, TokenId
+from cart_protocol.ids import (
+    CartId,
+    CommandId,
+    Epoch,
+    IncidentId,
+    LaneId,
+    OrderId,
+    Seq,
+    SessionId,
+    StaffId,
+    TenderId,
+    TokenId,
+)
 from cart_protocol.messages import CartTime, Recorded
 from edge_agent.core.events import (
     CartReported,

@@ -108,7 +108,9 @@ async def test_a_refusal_goes_to_its_own_submitter_only(disk: SlowDisk) -> None:
 
     async with recorder_on(disk) as (recorder, _):
         results = await asyncio.gather(
-            recorder.submit(lambda *_: [raised("a")]), recorder.submit(refuse), recorder.submit(lambda *_: [raised("b")]),
+            recorder.submit(lambda *_: [raised("a")]),
+            recorder.submit(refuse),
+            recorder.submit(lambda *_: [raised("b")]),
             return_exceptions=True,
         )  # fmt: skip
         assert isinstance(results[1], RefusedError)

@@ -1,7 +1,6 @@
 """The console and the staff who may use it."""
 
 import json
-import os
 import re
 import stat
 from collections.abc import AsyncIterator
@@ -12,7 +11,7 @@ import pytest
 
 from edge_agent.core.staff import Role
 from edge_agent.store.staff import StaffFile, StaffFileError
-from tests.web_desk import PASSWORD, Shop, quick_hasher, staff_file
+from tests.web_desk import OPEN_SESAME, Shop, quick_hasher, staff_file
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ async def csrf_of(http: httpx.AsyncClient, page: str) -> str:
     return str(found)
 
 
-async def sign_in(http: httpx.AsyncClient, name: str, password: str = PASSWORD) -> httpx.Response:
+async def sign_in(http: httpx.AsyncClient, name: str, password: str = OPEN_SESAME) -> httpx.Response:
     form = {"_csrf": await csrf_of(http, "/console/sign-in"), "name": name, "password": password}
     return await http.post("/console/sign-in", data=form)
 
@@ -76,7 +75,7 @@ async def test_open_alarms_come_before_resolved_ones_and_carts_that_ask_before_o
     assert page.index('id="cart-c3"') < page.index('id="cart-c1"')
 
 
-@pytest.mark.parametrize(("name", "password"), [("mina", "wrong horse"), ("nobody", PASSWORD), ("mina", "")])
+@pytest.mark.parametrize(("name", "password"), [("mina", "wrong horse"), ("nobody", OPEN_SESAME), ("mina", "")])
 async def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(
     http: httpx.AsyncClient, name: str, password: str
 ) -> None:
@@ -113,7 +112,7 @@ async def test_after_eight_hours_one_signs_in_again(shop: Shop, http: httpx.Asyn
     assert (await http.get("/api/console")).status_code == 401
 
 
-async def test_who_is_taken_off_the_roll_is_out_at_once(shop: Shop, http: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_who_is_taken_off_the_roll_is_out_at_once(http: httpx.AsyncClient, tmp_path: Path) -> None:
     await sign_in(http, "mina")
     StaffFile(tmp_path / "staff.json", quick_hasher()).remove("mina")
     assert (await http.get("/api/console")).status_code == 401
@@ -137,7 +136,7 @@ async def test_guessing_a_password_is_slowed_down_also_from_many_addresses(shop:
 COMMANDS = {
     "/console/incidents/i2/resolve": ("resolve i2", {Role.ATTENDANT, Role.MANAGER}),
     "/console/carts/c3/explain": ("explain c3", {Role.ATTENDANT, Role.MANAGER}),
-    "/console/carts/c3/withdraw": ("withdraw c3", {Role.MANAGER}),
+    "/console/carts/c2/withdraw": ("withdraw c2", {Role.MANAGER}),
     "/console/carts/c8/restore": ("restore c8", {Role.MANAGER}),
 }
 
@@ -190,9 +189,9 @@ async def test_resolving_by_the_pages_own_form_returns_to_the_console(http: http
 def test_the_staff_file_keeps_hashes_for_its_owner_only(tmp_path: Path) -> None:
     staff_file(tmp_path)
     path = tmp_path / "staff.json"
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     text = path.read_text()
-    assert PASSWORD not in text
+    assert OPEN_SESAME not in text
     assert text.count("$argon2id$") == 3
     assert {each["name"]: each["role"] for each in json.loads(text)["staff"]}["adam"] == "attendant"
 
@@ -200,14 +199,14 @@ def test_the_staff_file_keeps_hashes_for_its_owner_only(tmp_path: Path) -> None:
 def test_a_new_password_replaces_the_old_one(tmp_path: Path) -> None:
     staff = staff_file(tmp_path)
     staff.add("mina", Role.VIEWER, "another password")
-    assert staff.verify("mina", PASSWORD) is None
+    assert staff.verify("mina", OPEN_SESAME) is None
     member = staff.verify("mina", "another password")
     assert member is not None
     assert member.role is Role.VIEWER
 
 
 @pytest.mark.parametrize(
-    ("name", "password"), [("Mina", PASSWORD), ("", PASSWORD), ("a b", PASSWORD), ("mina", "short")]
+    ("name", "password"), [("Mina", OPEN_SESAME), ("", OPEN_SESAME), ("a b", OPEN_SESAME), ("mina", "short")]
 )
 def test_unusable_names_and_passwords_are_refused(tmp_path: Path, name: str, password: str) -> None:
     with pytest.raises(StaffFileError):
@@ -215,12 +214,12 @@ def test_unusable_names_and_passwords_are_refused(tmp_path: Path, name: str, pas
 
 
 def test_a_missing_staff_file_lets_nobody_in(tmp_path: Path) -> None:
-    assert StaffFile(tmp_path / "none.json", quick_hasher()).verify("mina", PASSWORD) is None
+    assert StaffFile(tmp_path / "none.json", quick_hasher()).verify("mina", OPEN_SESAME) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"staff": [{"name": "x"}]}', '{"staff": [], "more": 1}'])
 def test_a_damaged_staff_file_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "staff.json"
     path.write_text(text)
-    with pytest.raises(StaffFileError, match="staff.json"):
+    with pytest.raises(StaffFileError, match=r"staff\.json"):
         StaffFile(path, quick_hasher()).everyone()

@@ -12,7 +12,7 @@ import pytest
 from cart_protocol.money import Money
 from edge_agent.core.views import PhonePhase
 from edge_agent.web.phone import METHODS, read_code
-from tests.web_desk import CODE, LINES, TOKEN, Shop, Shopper, shopper_of, until
+from tests.web_desk import CODE, EXIT_CODE, LINES, Shop, Shopper, shopper_of, until
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ async def test_the_page_shows_amount_unit_price_total_and_what_the_product_is(sh
     page = (await shopper.http.get("/phone")).text
     for shown in (
         "Whole milk, 1 l",
-        "2 ×",
+        "2 \N{MULTIPLICATION SIGN}",
         "€1.29 each",
         "€2.58",
         "Dairy of the Seven Hills",
@@ -179,7 +179,7 @@ async def test_from_checkout_to_the_exit_code(shop: Shop, shopper: Shopper) -> N
     (key,) = re.findall(r'name="key" value="(\w+)"', page)
     answer = await shopper.post("/phone/pay", method="test_ok", key=key)
     assert answer.json()["phase"] == "paid"
-    assert answer.json()["exit_token"] == TOKEN
+    assert answer.json()["exit_token"] == EXIT_CODE
     assert "Exit code" in (await shopper.http.get("/phone")).text
 
 
@@ -230,7 +230,9 @@ async def test_an_exit_code_past_its_time_is_not_shown(shop: Shop, shopper: Shop
     await shopping(shop, shopper)
     soon = shop.clock.wall_ms() + 60_000
     me = shopper_of(shop.desk)
-    shop.desk.change(me, phase=PhonePhase.PAID, paid=Money(258, "EUR"), exit_token=TOKEN, exit_token_expires_ms=soon)
+    shop.desk.change(
+        me, phase=PhonePhase.PAID, paid=Money(258, "EUR"), exit_token=EXIT_CODE, exit_token_expires_ms=soon
+    )
     assert 'aria-label="Exit code"' in (await shopper.http.get("/phone")).text
     shop.clock.sleep(61)
     page = (await shopper.http.get("/phone")).text
@@ -259,7 +261,7 @@ async def test_handing_back_frees_the_phone(shop: Shop, shopper: Shopper) -> Non
 async def test_every_phase_has_a_screen(shop: Shop, shopper: Shopper, phase: PhonePhase) -> None:
     await shopping(shop, shopper)
     me = shopper_of(shop.desk)
-    shop.desk.change(me, phase=phase, order_number="40128-7", exit_token=TOKEN, problem="It did not work.")
+    shop.desk.change(me, phase=phase, order_number="40128-7", exit_token=EXIT_CODE, problem="It did not work.")
     page = await shopper.http.get("/phone")
     assert page.status_code == 200
     assert f"screen-{phase.value}" in page.text

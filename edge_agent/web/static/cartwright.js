@@ -25,9 +25,13 @@ function tell(sentence) {
 }
 
 function setLink(up) {
-  window.clearTimeout(lostTimer);
-  if (up) lost.hidden = true;
-  else lostTimer = window.setTimeout(() => { lost.hidden = false; }, GRACE_MS);
+  if (up) {
+    window.clearTimeout(lostTimer);
+    lostTimer = 0;
+    lost.hidden = true;
+  } else if (!lostTimer) { // every failed attempt says so again: the first one counts
+    lostTimer = window.setTimeout(() => { lost.hidden = false; }, GRACE_MS);
+  }
 }
 
 // ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -169,7 +173,8 @@ function refused(form, answer, said) {
   if (answer.status === 401) window.location.reload();
   const key = document.querySelector('#view input[name="key"]');
   if (said.key && key) key.value = said.key;
-  tell(said.sentence || "The store could not do that.");
+  const shown = view.querySelector(".screen").dataset.problem; // the stream may have told it already
+  if (said.sentence !== shown) tell(said.sentence || "The store could not do that.");
 }
 
 function catchUp(before) { // done, but the stream brought nothing: fetch the page the plain way

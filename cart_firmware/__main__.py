@@ -1,0 +1,251 @@
+"""The cart's program: the only place that builds devices, memory and wire, and joins them to the services."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import structlog
+import typer
+
+from cart_firmware.config import Settings
+from cart_firmware.core.calibration import Calibration, CalibrationError
+from cart_firmware.devices.cameras import open_frame_source
+from cart_firmware.devices.load_cells import open_load_cell
+from cart_firmware.devices.signature import PublicKeyError, Verifier
+from cart_firmware.perception.reader import Reader
+from cart_firmware.screen.server import ScreenServer
+from cart_firmware.services import report
+from cart_firmware.services.cart import Cart
+from cart_firmware.services.store_link import MqttStoreLink, will
+from cart_protocol.host.clock import Clock, HostClock, HostDice, IdMint
+from cart_protocol.host.configuration import ConfigurationError, read
+from cart_protocol.host.logs import configure
+from cart_protocol.host.service_manager import ServiceManager
+from cart_protocol.ids import InvalidIdError, cart_id, store_id
+from cart_protocol.link.mqtt import LinkError, MqttLink, MqttSettings, TlsFiles
+from cart_protocol.link.outbox import OutboxError, SqliteOutbox
+from cart_protocol.topics import subscriptions_of_cart
+
+_OUTBOX = "outbox.sqlite"
+_EPOCHS = 2**53 - 1
+_EXPLAINED = (CalibrationError, ConfigurationError, InvalidIdError, LinkError, OutboxError, PublicKeyError)
+"""Errors whose text already says what to do; a traceback would only hide it."""
+
+
+def _keys(settings: type[msgspec.Struct], table: str = "") -> Iterator[str]:
+    """Return one paragraph per table of the configuration file: its keys and what they are without one."""
+    fields = msgspec.structs.fields(settings)
+    plain = [field for field in fields if not _is_table(field.type)]
+    described = (field.name if field.required else f"{field.name} = {_shown(field.default)}" for field in plain)
+    yield f"\\[{table}]  {', '.join(described)}" if table else ", ".join(described)
+    for field in fields:
+        if _is_table(field.type):
+            yield from _keys(field.type, field.name)
+
+
+def _is_table(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _shown(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+_KEYS = "\n\n".join(("Keys of the configuration file (TOML), those without a value required:", *_keys(Settings)))
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="The cart's firmware: sees, weighs and recognises what is put in and taken out.",
+)
+Config = Annotated[Path, typer.Option("--config", help="The cart's configuration file (cart.toml).")]
+
+
+def main() -> None:
+    with _explained():
+        app()
+
+
+@app.command(epilog=_KEYS)
+def run(
+    config: Config,
+    verbose: Annotated[bool, typer.Option(help="Also log what only developers want to know.")] = False,
+) -> None:
+    """Serve shoppers until SIGTERM or Ctrl-C."""
+    configure(verbose)
+    asyncio.run(_serve(_checked(config)))
+
+
+@app.command(epilog=_KEYS)
+def check(config: Config) -> None:
+    """Say whether the configuration and all files it names can be used. Touches no device."""
+    settings = _checked(config)
+    Verifier.load(settings.price_book_key)
+    for file in (settings.broker.authority, settings.broker.certificate, settings.broker.key):
+        if not file.is_file():
+            raise ConfigurationError(f"{config}: {file} is not there; correct the path or copy the file")
+    typer.echo(f"{config}: good. Cart {settings.identity.cart} of store {settings.identity.store}.")
+
+
+@app.command()
+def status(
+    config: Config,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print how the cart is doing: asked of the running program, or read from its memory where none runs."""
+    found = asyncio.run(_status(_checked(config)))
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        return
+    for name in found.__struct_fields__:
+        typer.echo(f"{name.replace('_', ' '):<20} {_read_aloud(getattr(found, name))}")
+
+
+@app.command()
+def code(config: Config) -> None:
+    """Print what a shopper's phone needs to take this cart: the address in the QR on its screen."""
+    settings = _checked(config)
+    found = asyncio.run(_status(settings))
+    if not found.code:
+        typer.echo(f"cart-firmware: the cart is {found.phase} and offers no code", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{settings.identity.phone_page}?code={found.cart}-{found.code}")
+
+
+# ── the composition ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _serve(settings: Settings) -> None:
+    clock, dice, service_manager = HostClock(), HostDice(), ServiceManager()
+    log = structlog.get_logger("cart-firmware")
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with contextlib.closing(_outbox(settings, dice)) as outbox:
+        if outbox.replaced:
+            log.error("the outbox was damaged; a new one begins", kept=str(outbox.replaced))
+        cart = _cart(settings, clock, dice, outbox, service_manager)
+        screen = ScreenServer(cart.show_case, settings.screen, clock)
+        log.info("serving", cart=settings.identity.cart, screen=screen.address)
+        async with asyncio.TaskGroup() as group:
+            running = [
+                group.create_task(cart.run(), name="cart"),
+                group.create_task(screen.serve(), name="screen"),
+                group.create_task(report.serve(settings.state, cart.status), name="report"),
+            ]
+            await stop.wait()
+            screen.close()
+            for task in running:
+                task.cancel()
+    log.info("stopped")
+
+
+def _cart(
+    settings: Settings, clock: Clock, dice: HostDice, outbox: SqliteOutbox, service_manager: ServiceManager
+) -> Cart:
+    store, cart, broker = store_id(settings.identity.store), cart_id(settings.identity.cart), settings.broker
+    link = MqttLink(
+        MqttSettings(
+            host=broker.host,
+            port=broker.port,
+            tls=TlsFiles(authority=broker.authority, certificate=broker.certificate, key=broker.key),
+            keepalive_s=broker.keepalive_s,
+        ),
+        client_id=cart,
+        subscriptions=subscriptions_of_cart(store, cart),
+        will=will(store, cart),
+    )
+    return Cart(
+        settings,
+        clock,
+        IdMint(clock, dice),
+        load_cell=open_load_cell(settings.load_cell),
+        frames=open_frame_source(settings.camera, clock),
+        reader=Reader(),
+        link=MqttStoreLink(link, store, cart),
+        outbox=outbox,
+        verify=Verifier.load(settings.price_book_key).verify,
+        service_manager=service_manager,
+    )
+
+
+def _outbox(settings: Settings, dice: HostDice) -> SqliteOutbox:
+    try:
+        settings.state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"state: {settings.state}: {error.strerror}; name a folder we may write to") from error
+    epoch = int.from_bytes(dice.token_bytes(8)) % _EPOCHS + 1
+    return SqliteOutbox(settings.state / _OUTBOX, settings.outbox_capacity, epoch)
+
+
+async def _status(settings: Settings) -> report.Status:
+    if running := await report.ask(settings.state):
+        return running
+    if not (settings.state / _OUTBOX).exists():
+        raise ConfigurationError(f"state: {settings.state} has no {_OUTBOX}: this cart never ran; start it first")
+    try:
+        with contextlib.closing(_outbox(settings, HostDice())) as outbox:
+            return report.status_of(settings.identity.cart, outbox.basket(), outbox.position, outbox.acknowledged)
+    except OutboxError:
+        # It has begun to run since we asked.
+        if running := await report.ask(settings.state):
+            return running
+        raise
+
+
+def _checked(config: Path) -> Settings:
+    """Return the settings in a file, or raise what is wrong with them."""
+    settings = read(config, Settings)
+    cart_id(settings.identity.cart)
+    store_id(settings.identity.store)
+    cell, weighing = settings.load_cell, settings.weighing
+    Calibration(zero_counts=cell.zero_counts, counts_per_kilogram=cell.counts_per_kilogram)
+    positive = {
+        "weighing.window_ms": weighing.window_ms, "weighing.band_mg": weighing.band_mg,
+        "weighing.smallest_step_mg": weighing.smallest_step_mg, "outbox_capacity": settings.outbox_capacity,
+        "scan_patience_s": settings.scan_patience_s, "broker.keepalive_s": settings.broker.keepalive_s,
+    }  # fmt: skip
+    for key, value in positive.items():
+        if value <= 0:
+            raise ConfigurationError(f"{config}: {key} is {value}; it must be above zero")
+    return settings
+
+
+def _read_aloud(value: object) -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
+        case tuple():
+            return ", ".join(str(each) for each in value) or "none"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return str(value)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """End with the text of an error that explains itself, in place of a traceback; anything else comes through."""
+    try:
+        yield
+    except* _EXPLAINED as group:
+        for error in _leaves(group):
+            sys.stderr.write(f"cart-firmware: {error}\n")
+        sys.exit(2)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+if __name__ == "__main__":
+    main()

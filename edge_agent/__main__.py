@@ -1,0 +1,306 @@
+"""The edge agent's program: the only place that builds devices, journal and wire, and joins them to the services."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import structlog
+import typer
+
+from cart_protocol.host.clock import Clock, HostClock, HostDice, IdMint
+from cart_protocol.host.configuration import ConfigurationError, read
+from cart_protocol.host.logs import configure
+from cart_protocol.host.service_manager import ServiceManager
+from cart_protocol.ids import InvalidIdError, StoreId, cart_id, store_id
+from cart_protocol.link.mqtt import LinkError, MqttLink, MqttSettings, TlsFiles
+from cart_protocol.topics import subscriptions_of_store
+from edge_agent.config import Settings, Web
+from edge_agent.core.staff import Role
+from edge_agent.devices import store_folder
+from edge_agent.devices.acquirer_http import HttpAcquirer, open_acquirer
+from edge_agent.devices.authority import AGENT, AuthorityError
+from edge_agent.devices.lanes import open_lane
+from edge_agent.devices.signature import Signer, SigningKeyError
+from edge_agent.devices.store_folder import NewCart, NewStore, StoreFolderError
+from edge_agent.ports import DeviceError
+from edge_agent.services.agent import Agent
+from edge_agent.services.cart_link import MqttCartLink
+from edge_agent.store.journal import JournalError, SqlJournal
+from edge_agent.store.price_book_file import read_price_book
+from edge_agent.store.staff import StaffFile, StaffFileError
+from edge_agent.store.status import read_status
+from edge_agent.web.app import create_app, serve
+
+_DEMO_CATALOGUE = Path(__file__).parent / "catalogue" / "demo.toml"
+_FEED_EVERY_US = 1_000_000
+_EXPLAINED = (
+    AuthorityError, ConfigurationError, DeviceError, InvalidIdError, JournalError, LinkError, SigningKeyError,
+    StaffFileError, StoreFolderError,
+)  # fmt: skip
+"""Errors whose text already says what to do; a traceback would only hide it."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="The store's edge agent: mirrors carts, takes payment, minds the exit.",
+)
+staff_app = typer.Typer(no_args_is_help=True, help="Who may sign in at the console.")
+app.add_typer(staff_app, name="staff")
+
+Config = Annotated[Path, typer.Option("--config", help="The agent's configuration file (edge.toml).")]
+
+
+def main() -> None:
+    with _explained():
+        app()
+
+
+@app.command()
+def run(
+    config: Config,
+    verbose: Annotated[bool, typer.Option(help="Also log what only developers want to know.")] = False,
+) -> None:
+    """Serve the store until SIGTERM or Ctrl-C."""
+    configure(verbose)
+    asyncio.run(_serve(read(config, Settings)))
+
+
+@app.command()
+def check(config: Config) -> None:
+    """Say whether the configuration and all files it names can be used. Touches no device."""
+    settings = read(config, Settings)
+    store_id(settings.identity.store)
+    book = read_price_book(settings.price_book)
+    Signer.load(settings.signing_key)
+    people = StaffFile(settings.staff).everyone()
+    needed = [settings.broker.authority, settings.broker.certificate, settings.broker.key, settings.payment.api_key]
+    needed += [settings.web.certificate, settings.web.key]
+    for file in needed:
+        if file is not None and not file.is_file():
+            raise ConfigurationError(f"{config}: {file} is not there; correct the path or make the file")
+    typer.echo(f"{config}: good. {len(book.products)} products, {len(people)} people, {len(settings.lanes)} lanes.")
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The new store's folder.")],
+    *,
+    store: Annotated[str, typer.Option(help="Id of the store: lower-case letters, digits and '-'.")],
+    name: Annotated[str, typer.Option(help="What shoppers read.")],
+    state: Annotated[Path, typer.Option(help="Folder for the journal, on a disk that survives power cuts.")],
+    catalogue: Annotated[Path, typer.Option(help="Price book to begin with (copied).")] = _DEMO_CATALOGUE,
+    broker_host: Annotated[str, typer.Option(help="Name or address under which carts reach the broker.")] = "127.0.0.1",
+    broker_port: Annotated[int, typer.Option(help="Port of the broker.")] = 8883,
+    web_port: Annotated[int, typer.Option(help="Port of the pages.")] = 8443,
+) -> None:
+    """Make a new store: authority, certificates, signing key, broker configuration, price book and edge.toml."""
+    read_price_book(catalogue)
+    new = NewStore(
+        store=store_id(store), name=name, state=state, catalogue=catalogue, broker_host=broker_host,
+        broker_port=broker_port, web_port=web_port,
+    )  # fmt: skip
+    configuration = store_folder.create(folder, new)
+    typer.echo(f"{configuration}: made. Back up {folder / 'authority'} and keep it closed.")
+    typer.echo(f"Next: edge-agent staff add NAME --role manager --config {configuration}")
+
+
+@app.command("issue-cart")
+def issue_cart(
+    cart: Annotated[str, typer.Argument(help="Id of the cart, e.g. c1; becomes its certificate's name.")],
+    *,
+    config: Config,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the bundle; default: carts/CART beside --config.")
+    ] = None,
+    broker_host: Annotated[
+        str | None, typer.Option(help="Where this cart reaches the broker; default: as the agent.")
+    ] = None,
+    installed_at: Annotated[Path, typer.Option(help="Folder on the cart for these files.")] = Path("/etc/cartwright"),
+    state: Annotated[Path, typer.Option(help="Folder on the cart for its state.")] = Path("/var/lib/cartwright"),
+) -> None:
+    """Make the bundle for one cart: certificate, keys and cart.toml, for scripts/install-cart."""
+    settings = read(config, Settings)
+    new = NewCart(
+        cart=cart_id(cart), store=StoreId(settings.identity.store), broker_host=broker_host or settings.broker.host,
+        broker_port=settings.broker.port, phone_page=f"{_public_address(settings.web)}/phone",
+        installed_at=installed_at, state=state,
+    )  # fmt: skip
+    bundle = output or config.parent / "carts" / cart
+    made = store_folder.issue_cart(config.resolve().parent, new, Signer.load(settings.signing_key), bundle)
+    typer.echo(f"{made}: made. Carry {bundle} to the cart and run: sudo scripts/install-cart {bundle.name}")
+
+
+@app.command()
+def revoke(
+    name: Annotated[str, typer.Argument(help="Whose certificates: a cart's id.")],
+    config: Config,
+) -> None:
+    """Revoke every certificate of a cart. The broker learns of it when it is restarted."""
+    count = store_folder.revoke(config.resolve().parent, name)
+    typer.echo(f"{name}: {count} certificates revoked. Now: systemctl restart mosquitto")
+
+
+@app.command("price-book")
+def price_book(config: Config) -> None:
+    """Print the price book as carts get it (JSON), or everything that is wrong with the file."""
+    book = read_price_book(read(config, Settings).price_book)
+    sys.stdout.buffer.write(msgspec.json.encode(book) + b"\n")
+
+
+@app.command()
+def status(
+    config: Config,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print the books' sums. May run beside the agent."""
+    found = read_status(read(config, Settings).database)
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        return
+    for field in found.__struct_fields__:
+        typer.echo(f"{field.replace('_', ' '):<18} {getattr(found, field)}")
+
+
+@staff_app.command("add")
+def staff_add(
+    name: Annotated[str, typer.Argument(help="The name they sign in with.")],
+    config: Config,
+    role: Annotated[Role, typer.Option(help="What they may do.")] = Role.ATTENDANT,
+    password: Annotated[
+        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for when not given.")
+    ] = "",
+) -> None:
+    """Let somebody sign in, or change their role or password."""
+    member = StaffFile(read(config, Settings).staff).add(name, role, password)
+    typer.echo(f"{member.staff}: may sign in as {member.role}.")
+
+
+@staff_app.command("remove")
+def staff_remove(name: Annotated[str, typer.Argument(help="Whom.")], config: Config) -> None:
+    """Take somebody off the roll; they are out at once."""
+    gone = StaffFile(read(config, Settings).staff).remove(name)
+    typer.echo(f"{name}: {'removed' if gone else 'was not on the roll'}.")
+
+
+@staff_app.command("list")
+def staff_list(config: Config) -> None:
+    """Print who may sign in, and as what."""
+    for member in StaffFile(read(config, Settings).staff).everyone():
+        typer.echo(f"{member.staff:<24} {member.role}")
+
+
+# ── the composition ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _serve(settings: Settings) -> None:
+    clock, dice, manager = HostClock(), HostDice(), ServiceManager()
+    log = structlog.get_logger("edge-agent")
+    async with contextlib.AsyncExitStack() as stack:
+        journal = stack.enter_context(SqlJournal(settings.database))
+        link = MqttCartLink(_broker_link(settings), StoreId(settings.identity.store))
+        stack.push_async_callback(link.close)
+        acquirer = _acquirer(settings)
+        stack.push_async_callback(acquirer.close)
+        agent = _agent(settings, journal, link, acquirer, clock=clock, dice=dice, feed=_watchdog(manager, clock))
+        pages = create_app(
+            agent.counter,
+            settings.web,
+            settings.identity.name,
+            StaffFile(settings.staff),
+            clock=clock,
+            secret_source=dice,
+        )
+
+        def ready(address: str) -> None:
+            log.info("serving", pages=address)
+            manager.ready(f"serving {settings.identity.name} at {address}")
+
+        loop = asyncio.get_running_loop()
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(stop, agent.stop)
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(serve(pages, settings.web, ready=ready), name="web")
+            await agent.run()
+            manager.stopping()
+            serving.cancel()
+    log.info("stopped")
+
+
+def _agent(
+    settings: Settings, journal: SqlJournal, link: MqttCartLink, acquirer: HttpAcquirer, *, clock: Clock,
+    dice: HostDice, feed: Callable[[], None],
+) -> Agent:  # fmt: skip
+    signer = Signer.load(settings.signing_key)
+    return Agent(
+        store=store_id(settings.identity.store), name=settings.identity.name, journal=journal, link=link,
+        acquirer=acquirer, book=read_price_book(settings.price_book), clock=clock, new_id=IdMint(clock, dice).uuid,
+        sign=signer.sign, verify=signer.verifier.verify, key_id=signer.key_id,
+        lanes=[open_lane(lane) for lane in settings.lanes], hold_s=[lane.hold_s for lane in settings.lanes],
+        token_ttl_s=settings.token_ttl_s, binding_idle_s=settings.binding_idle_s,
+        acquirer_timeout_s=settings.payment.timeout_s, progress=feed,
+    )  # fmt: skip
+
+
+def _broker_link(settings: Settings) -> MqttLink:
+    broker = settings.broker
+    tls = TlsFiles(authority=broker.authority, certificate=broker.certificate, key=broker.key)
+    wire = MqttSettings(host=broker.host, port=broker.port, tls=tls, keepalive_s=broker.keepalive_s)
+    return MqttLink(wire, client_id=AGENT, subscriptions=subscriptions_of_store(StoreId(settings.identity.store)))
+
+
+def _acquirer(settings: Settings) -> HttpAcquirer:
+    key_file = settings.payment.api_key
+    try:
+        key = key_file.read_text(encoding="utf-8").strip() if key_file else ""
+    except OSError as error:
+        raise ConfigurationError(
+            f"payment.api_key: {key_file} cannot be read ({error.strerror}); correct the path"
+        ) from error
+    return open_acquirer(settings.payment.acquirer, key, settings.payment.timeout_s)
+
+
+def _watchdog(manager: ServiceManager, clock: Clock) -> Callable[[], None]:
+    """Return what the recorder calls when it turned over: systemd hears of it once a second at most."""
+    last_us = 0
+
+    def feed() -> None:
+        nonlocal last_us
+        now_us = clock.monotonic_us()
+        if now_us - last_us >= _FEED_EVERY_US:
+            last_us = now_us
+            manager.progress()
+
+    return feed
+
+
+def _public_address(web: Web) -> str:
+    scheme = "https" if web.certificate else "http"
+    return web.public_address.rstrip("/") or f"{scheme}://{web.host}:{web.port}"
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """End with the text of an error that explains itself, in place of a traceback; anything else comes through."""
+    try:
+        yield
+    except* _EXPLAINED as group:
+        for error in _leaves(group):
+            typer.echo(f"edge-agent: {error}", err=True)
+        sys.exit(1)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+if __name__ == "__main__":
+    main()
