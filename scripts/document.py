@@ -65,9 +65,10 @@ _SPEAKERS = {
 
 
 _TOPICS_STORY = """\
-Carts and store speak MQTT 5 in msgspec's JSON: UTF-8, one message per payload. Protocol version `v` = {version}. A
-message with a higher `v` is refused by name; a field nobody knows is reported and the rest is used. Retained messages
-are a cache, never truth. Only `Ack` clears a cart's outbox; the broker's own acknowledgement never does.
+Carts and store speak MQTT 5: one message per payload, JSON in UTF-8. `type` names the message, and within it the event
+or instruction; every message bears the protocol version, now `v` = {version}. A higher `v` is refused by name; a field
+nobody knows is reported and the rest is used. Retained messages are a cache, never truth. Only `Ack` clears a cart's
+outbox; the broker's own acknowledgement never does.
 
 The broker's access list is made from this table (`edge-agent init`): a cart may write its own `up` topics and read its
 own `down` topics and those to all carts, under the name in its certificate, and nothing else.
@@ -85,7 +86,7 @@ def topics_document() -> str:
         "",
         *_TOPICS_STORY.format(version=messages.PROTOCOL_VERSION).splitlines(),
         "",
-        "| message | topic | from … to | QoS | retained | expires after |",
+        "| message | topic | who says it to whom | QoS | retained | expires after |",
         "| --- | --- | --- | --- | --- | --- |",
         *(_topic_row(row) for row in topics.TABLE),
         "",
@@ -366,7 +367,9 @@ def _tables(settings: type[msgspec.Struct], name: str = "", *, many: bool = Fals
         if (table := _table_of(field.type)) is not None:
             inner += _tables(table, field.name, many=typing.get_origin(field.type) is tuple)
             continue
-        lines.append(f"| `{field.name}` | {_wire(field.type)} | {_default(field)} | {_told(settings, field.name)} |")
+        lines.append(
+            f"| `{field.name}` | {_key_type(field.type)} | {_default(field)} | {_told(settings, field.name)} |"
+        )
     return [*lines, "", *inner]
 
 
@@ -389,6 +392,11 @@ def _table_of(kind: object) -> type[msgspec.Struct] | None:
     if typing.get_origin(kind) is tuple:
         kind = typing.get_args(kind)[0]
     return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+
+
+def _key_type(kind: object) -> str:
+    """TOML has no null: a key that may be None is one that may be left out."""
+    return _wire(kind).removesuffix(" or null")
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
@@ -432,7 +440,16 @@ def lane_document() -> str:
         "",
         "## The table",
         "",
-        lane_sequence.as_markdown().rstrip(),
+        # Its second table joins all states of a reason with all events of it, which says too much.
+        lane_sequence.as_markdown().partition("\n\n")[0],
+        "",
+        "## What changes nothing",
+        "",
+        "It is counted by its reason, shown to staff, and forgotten.",
+        "",
+        "| on | in | because |",
+        "| --- | --- | --- |",
+        *_refusals(),
         "",
         *_values("States", LaneState),
         *_values("Events", LaneEvent),
@@ -443,6 +460,17 @@ def lane_document() -> str:
         f"- After the commit: {_listed(set(Effect) - lane_sequence.PROTECTIVE - lane_sequence.RECORDED)}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _refusals() -> Iterator[str]:
+    """Return a row per event and reason, with exactly the states in which it is refused."""
+    rows: dict[tuple[LaneEvent, str], list[str]] = {}
+    for (state, event), reason in lane_sequence.REFUSED.items():
+        rows.setdefault((event, reason), []).append(state)
+    for event in LaneEvent:
+        for (refused, reason), states in rows.items():
+            if refused is event:
+                yield f"| {event} | {', '.join(states)} | {reason} |"
 
 
 def _values(title: str, kind: type[enum.Enum]) -> list[str]:

@@ -10,6 +10,7 @@ import typer
 app = typer.Typer(
     name="cart-sim",
     no_args_is_help=True,
+    pretty_exceptions_enable=False,
     add_completion=False,
     help="The world around carts and store: a demo shop, staged trips, a camera, and the TEST acquirer (no real money).",
 )
@@ -38,12 +39,12 @@ def demo(
 
     Ends with status 0 after a good day, 1 after one that was not, 2 when the shop could not open.
     """
-    from sim.demo import DemoOptions, open_shop  # noqa: PLC0415 - see the module's first line
+    from sim.demo import DemoOptions, run_demo  # noqa: PLC0415 - see the module's first line
 
     # A shop that sells photographs is another shop: its price book does not follow the demo's.
     shop = folder.with_name(f"{folder.name}-photos") if photos else folder
     options = DemoOptions(trips=trips, carts=carts, seed=seed, photos=photos, folder=shop, fresh=fresh)
-    sys.exit(open_shop(options))
+    sys.exit(run_demo(options))
 
 
 @app.command()

@@ -38,6 +38,10 @@ class ShopFiles(msgspec.Struct, frozen=True, kw_only=True):
         return self.store / "edge.demo.toml"
 
     @property
+    def broker_config(self) -> Path:
+        return self.store / "broker" / "mosquitto.demo.conf"
+
+    @property
     def api_key(self) -> Path:
         return self.folder / "acquirer.key"
 

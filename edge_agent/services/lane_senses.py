@@ -57,6 +57,7 @@ async def poll_scale(
         except DeviceError as error:
             strikes += 1
             if strikes < _STRIKES:
+                await asyncio.sleep(interval_s())
                 continue
             trouble("scale", str(error))
             await asyncio.sleep(retry_s)

@@ -35,7 +35,11 @@ def copy_of_tree(tmp_path: Path) -> Path:
 def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
-        cwd=tree, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(tree), "PATH": "/usr/bin:/bin"},
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(tree), "PATH": "/usr/bin:/bin"},
     )
 
 
@@ -60,7 +64,10 @@ def test_the_clock_is_banned_outside_its_room(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     result = subprocess.run(
         [Path(sys.executable).with_name("ruff"), "check", "--no-cache", "--select", "TID251", "."],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 1
     assert "injected clock" in result.stdout

@@ -15,7 +15,9 @@ MAX_EXPOSURE = 2.0
 def exposure(unit: Path) -> float:
     result = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", unit],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", result.stdout)
     assert found, result.stdout + result.stderr
@@ -46,7 +48,10 @@ def broker(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("unit", UNITS)
 def test_systemd_accepts_the_unit(unit: str, tmp_path: Path) -> None:
     result = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", installed(unit, tmp_path)], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", "--man=no", installed(unit, tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     complaints = [line for line in result.stderr.splitlines() if unit in line]
     assert not complaints

@@ -1,0 +1,194 @@
+"""A live shop: the product's programs as real processes around a real broker, opened in order, with everybody's books.
+
+The demo trades in it; the process tests kill parts of it.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import httpx
+import msgspec
+
+from cart_protocol.host.clock import HostClock
+from cart_protocol.pricing.price_book import PriceBook
+from sim.goods import Shelves
+from sim.photographs import Photograph, PhotographShelves, photographs, write_catalogue
+from sim.processes import Processes, Program, free_port, run_once
+from sim.scoreboard import Ledgers
+from sim.shop_files import ShopFiles, program, write_cart, write_edge
+from sim.world import LiveWorld
+
+STAFF = ("manager", "demo-only")
+"""Name and password of the shop's own staff; it is reached on loopback only."""
+_LISTENER = re.compile(r"^listener \d+", flags=re.MULTILINE)
+
+
+class StoreBooks(msgspec.Struct):
+    """What `edge-agent status --json` says, as far as the books go."""
+
+    orders_minor: int = 0
+    paid_minor: int = 0
+    cart_events: int = 0
+    duplicates: int = 0
+    carts: dict[str, tuple[int, int]] = {}
+
+
+class CartBooks(msgspec.Struct):
+    """What `cart-firmware status --json` says of the stream."""
+
+    epoch: int
+    recorded: int
+    acknowledged: int
+
+
+class AcquirerBooks(msgspec.Struct):
+    captured_minor: int = 0
+    refunded_minor: int = 0
+
+
+class LiveShop:
+    """One shop in one folder. What is there from an earlier day stays; the books count from this opening on.
+
+    Args:
+        folder: for everything the shop writes. Short: the street's socket has at most 107 characters.
+        carts: how many.
+        seed: decides what the goods weigh.
+        photos: show the cameras the photographs of this folder.
+        say: told of each step.
+    """
+
+    def __init__(self, folder: Path, carts: int, seed: int, *, photos: Path | None = None,
+                 say: Callable[[str], None] = lambda _: None) -> None:  # fmt: skip
+        self.files = ShopFiles(
+            folder=folder.resolve(), broker_port=free_port(18883), web_port=free_port(18443),
+            acquirer_port=free_port(18790), screen_ports=[free_port(18080 + number) for number in range(carts)],
+        )  # fmt: skip
+        self.processes = Processes(self.files.folder / "logs")
+        self.dice = Random(seed)
+        self.clock = HostClock()
+        self.screen_us: list[int] = []
+        self._carts = range(1, carts + 1)
+        self._say = say
+        self._photographs: list[Photograph] = photographs(photos.resolve()) if photos else []
+        self._before = StoreBooks()
+        self._acquirer_before = AcquirerBooks()
+
+    # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def open(self) -> None:
+        """Make certificates and configuration where there are none, then start every program in order.
+
+        Raises:
+            ProcessFailedError: a program did not come up; the text shows its last words.
+        """
+        await self._prepare()
+        book = msgspec.json.decode(await run_once(self._edge("price-book")), type=PriceBook)
+        self.shelves = (
+            PhotographShelves(book, self.dice, self._photographs) if self._photographs else Shelves(book, self.dice)
+        )
+        self.world = LiveWorld(self.files, len(self._carts), self.dice, self.clock, self.screen_us, staff=STAFF)
+        await self.world.start()
+        for part in [*self._backstage(), *self._cart_programs()]:
+            self._say(f"starting {part.name}")
+            await self.processes.start(part)
+        self._before = await self._store_books()
+        self._acquirer_before = await self._acquirer_books()
+        await self.world.connect()
+
+    async def close(self) -> None:
+        """Leave the world and stop every program. May be called on a shop that did not open."""
+        if hasattr(self, "world"):
+            await self.world.stop()
+        await self.processes.stop()
+
+    async def _prepare(self) -> None:
+        files, made = self.files, self.files.store / "edge.toml"
+        if not made.exists():
+            self._say("making certificates, keys and configuration")
+            await run_once([
+                program("edge-agent"), "init", str(files.store), "--store", "demo", "--name", "Corner Market",
+                "--state", str(files.store / "state"), "--broker-port", str(files.broker_port),
+            ])  # fmt: skip
+            name, password = STAFF
+            await run_once([
+                program("edge-agent"), "staff", "add", name, "--role", "manager", "--password", password,
+                "--config", str(made),
+            ])  # fmt: skip
+        for number in self._carts:
+            if not (files.cart(number) / "cart.toml").exists():
+                await run_once([
+                    program("edge-agent"), "issue-cart", f"c{number}", "--config", str(made),
+                    "--output", str(files.cart(number)),
+                ])  # fmt: skip
+            write_cart(files, number, photos=bool(self._photographs))
+        catalogue = files.store / "price_book.toml"
+        if self._photographs:
+            self._say(f"{len(self._photographs)} photographs of codes that a shop could sell")
+            catalogue = files.store / "price_book.photographs.json"
+            write_catalogue(catalogue, self._photographs)
+        write_edge(files, catalogue=catalogue)
+        # The port that was free when the store was made may be taken today.
+        broker = (files.store / "broker" / "mosquitto.conf").read_text()
+        files.broker_config.write_text(_LISTENER.sub(f"listener {files.broker_port}", broker))
+
+    def _backstage(self) -> list[Program]:
+        files = self.files
+        acquirer = [
+            program("cart-sim"), "acquirer", "--port", str(files.acquirer_port),
+            "--database", str(files.folder / "acquirer.db"), "--api-key-file", str(files.api_key),
+        ]  # fmt: skip
+        return [
+            Program(
+                name="broker", command=[program("mosquitto"), "-c", str(files.broker_config)], port=files.broker_port
+            ),
+            Program(name="acquirer", command=acquirer, port=files.acquirer_port),
+            Program(name="store", command=self._edge("run"), port=files.web_port),
+        ]
+
+    def _cart_programs(self) -> list[Program]:
+        return [
+            Program(name=f"cart-{number}", command=self._cart("run", number), port=self.files.screen_ports[number - 1])
+            for number in self._carts
+        ]
+
+    def _edge(self, *command: str) -> list[str]:
+        return [program("edge-agent"), *command, "--config", str(self.files.edge_config)]
+
+    def _cart(self, command: str, number: int) -> list[str]:
+        return [program("cart-firmware"), command, "--config", str(self.files.cart_config(number))]
+
+    # ── books ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def ledgers(self) -> Ledgers:
+        """Ask everybody for their own books, since this opening."""
+        store, acquirer, before = await self._store_books(), await self._acquirer_books(), self._before
+        recorded = unacknowledged = 0
+        for number in self._carts:
+            cart = await self.cart_books(number)
+            epoch, seq = before.carts.get(f"c{number}", (cart.epoch, 0))
+            recorded += cart.recorded - (seq if epoch == cart.epoch else 0)
+            unacknowledged += cart.recorded - cart.acknowledged
+        return Ledgers(
+            store_paid_minor=store.paid_minor - before.paid_minor,
+            store_orders_minor=store.orders_minor - before.orders_minor,
+            acquirer_minor=_balance(acquirer) - _balance(self._acquirer_before),
+            recorded=recorded, committed=store.cart_events - before.cart_events, unacknowledged=unacknowledged,
+            repeated=(await self.world.counters())["events_repeated"], duplicates=store.duplicates,
+        )  # fmt: skip
+
+    async def cart_books(self, number: int) -> CartBooks:
+        return msgspec.json.decode(await run_once([*self._cart("status", number), "--json"]), type=CartBooks)
+
+    async def _store_books(self) -> StoreBooks:
+        return msgspec.json.decode(await run_once([*self._edge("status"), "--json"]), type=StoreBooks)
+
+    async def _acquirer_books(self) -> AcquirerBooks:
+        async with httpx.AsyncClient(headers={"X-Api-Key": self.files.api_key.read_text().strip()}) as http:
+            answer = await http.get(f"http://127.0.0.1:{self.files.acquirer_port}/totals")
+        return msgspec.json.decode(answer.content, type=AcquirerBooks)
+
+
+def _balance(books: AcquirerBooks) -> int:
+    return books.captured_minor - books.refunded_minor
