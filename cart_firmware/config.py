@@ -5,7 +5,6 @@ from pathlib import Path
 import msgspec
 
 
-
 class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cart: str
     """Id of this cart; the common name of its certificate."""

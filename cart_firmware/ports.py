@@ -102,7 +102,9 @@ class Outbox(Protocol):
     @property
     def acknowledged(self) -> int: ...
     def basket(self) -> Basket: ...
-    def record(self, events: Sequence[CartEvent], at: CartTime, basket: Basket, *, urgent: bool = False) -> list[Recorded]:
+    def record(
+        self, events: Sequence[CartEvent], at: CartTime, basket: Basket, *, urgent: bool = False
+    ) -> list[Recorded]:
         """Store the events and the basket after them, durably, and return them with their seq.
 
         `urgent` events (faults, the end of a session) may use the reserve above the bound.

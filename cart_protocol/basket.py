@@ -3,8 +3,9 @@
 `evolve` applies what was decided and never decides. Deciding is the cart's business (cart_firmware.core).
 """
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -39,7 +40,9 @@ class Fault(StrEnum):
     CHARGING = "charging"
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=lambda name: name):
+class _Event(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=lambda name: name
+):
     """Base of all cart events; on the wire `type` is the class name."""
 
 
@@ -84,7 +87,10 @@ class ItemScanned(_Event, frozen=True):
 
 
 class ScanRefused(_Event, frozen=True):
-    """A readable code that is not accepted. `reason`: 'unknown-product', 'check-digit', 'not-a-product', 'basket-closed'."""
+    """A readable code that is not accepted.
+
+    `reason`: 'unknown-product', 'check-digit', 'not-a-product' or 'basket-closed'.
+    """
 
     text: str
     symbology: str
@@ -170,8 +176,21 @@ class Withdrawn(_Event, frozen=True):
 
 
 CartEvent = (
-    CodeOffered | SessionBegan | SessionEnded | CommandRefused | ItemScanned | ScanRefused | ScanAbandoned | LineAdded
-    | LineRemoved | WeightUnexplained | WeightExplained | BasketFrozen | BasketThawed | LoadSettled | FaultsChanged
+    CodeOffered
+    | SessionBegan
+    | SessionEnded
+    | CommandRefused
+    | ItemScanned
+    | ScanRefused
+    | ScanAbandoned
+    | LineAdded
+    | LineRemoved
+    | WeightUnexplained
+    | WeightExplained
+    | BasketFrozen
+    | BasketThawed
+    | LoadSettled
+    | FaultsChanged
     | Withdrawn
 )
 
@@ -239,53 +258,75 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def evolve(basket: Basket, event: CartEvent) -> None:
     """Apply one event in place. Total: any event applies to any basket, and applying decides nothing."""
-    match event:
-        case CodeOffered(code=code):
-            basket.code = code
-        case SessionBegan(session=session):
-            basket.phase, basket.session, basket.code = Phase.SHOPPING, session, ""
-            # What already lies there (a bag, the drift of a week) is nobody's purchase.
-            basket.tare, basket.settled = Mass(basket.tare + basket.settled), ZERO
-            _empty(basket)
-        case SessionEnded():
-            basket.phase, basket.session = Phase.IDLE, None
-            _empty(basket)
-        case ItemScanned():
-            basket.pending[event.scan] = PendingScan(
-                scan=event.scan, product=event.product, name=event.name, marked=event.marked, marked_mass=event.marked_mass
-            )
-        case ScanAbandoned(scan=scan):
-            basket.pending.pop(scan, None)
-        case LineAdded():
-            expected = basket.pending.pop(event.scan, None)
-            basket.lines[event.line] = Line(
-                line=event.line, product=event.product, name=event.name, quantity=event.quantity, mass=event.mass,
-                price=event.price, tagged=event.tagged, marked=expected.marked if expected else event.marked,
-                marked_mass=expected.marked_mass if expected else event.marked_mass,
-            )
-        case LineRemoved(line=line):
-            basket.lines.pop(line, None)
-        case WeightUnexplained(number=number, step=step):
-            basket.steps = max(basket.steps, number)
-            basket.unexplained[number] = UnexplainedStep(number=number, step=step)
-        case WeightExplained(number=number):
-            basket.unexplained.pop(number, None)
-        case BasketFrozen(settled=settled, variance=variance):
-            basket.phase, basket.settled, basket.variance = Phase.FROZEN, settled, variance
-            basket.pending.clear()
-        case BasketThawed():
-            basket.phase = Phase.SHOPPING
-        case LoadSettled(settled=settled, variance=variance):
-            basket.settled, basket.variance = settled, variance
-        case FaultsChanged(faults=faults):
-            basket.faults = faults
-        case Withdrawn(withdrawn=withdrawn):
-            basket.withdrawn = withdrawn
-        case ScanRefused() | CommandRefused():
-            pass  # counted and shown, but they leave the basket as it was
+    _APPLY[type(event)](basket, event)
+
+
+def _session_began(basket: Basket, event: SessionBegan) -> None:
+    basket.phase, basket.session, basket.code = Phase.SHOPPING, event.session, ""
+    # What already lies there (a bag, the drift of a week) is nobody's purchase.
+    basket.tare, basket.settled = Mass(basket.tare + basket.settled), ZERO
+    _empty(basket)
+
+
+def _session_ended(basket: Basket, _event: SessionEnded) -> None:
+    basket.phase, basket.session = Phase.IDLE, None
+    _empty(basket)
+
+
+def _item_scanned(basket: Basket, event: ItemScanned) -> None:
+    basket.pending[event.scan] = PendingScan(
+        scan=event.scan, product=event.product, name=event.name, marked=event.marked, marked_mass=event.marked_mass
+    )
+
+
+def _line_added(basket: Basket, event: LineAdded) -> None:
+    expected = basket.pending.pop(event.scan, None) or event
+    basket.lines[event.line] = Line(
+        line=event.line, product=event.product, name=event.name, quantity=event.quantity, mass=event.mass,
+        price=event.price, tagged=event.tagged, marked=expected.marked, marked_mass=expected.marked_mass,
+    )  # fmt: skip
+
+
+def _weight_unexplained(basket: Basket, event: WeightUnexplained) -> None:
+    basket.steps = max(basket.steps, event.number)
+    basket.unexplained[event.number] = UnexplainedStep(number=event.number, step=event.step)
+
+
+def _frozen(basket: Basket, event: BasketFrozen) -> None:
+    basket.phase, basket.settled, basket.variance = Phase.FROZEN, event.settled, event.variance
+    basket.pending.clear()
+
+
+def _settled(basket: Basket, event: LoadSettled) -> None:
+    basket.settled, basket.variance = event.settled, event.variance
 
 
 def _empty(basket: Basket) -> None:
     basket.lines.clear()
     basket.pending.clear()
     basket.unexplained.clear()
+
+
+def _nothing(_basket: Basket, _event: CartEvent) -> None:
+    """Counted and shown, but the basket stays as it was."""
+
+
+_APPLY: dict[type[CartEvent], Callable[[Basket, Any], object]] = {
+    CodeOffered: lambda basket, event: setattr(basket, "code", event.code),
+    SessionBegan: _session_began,
+    SessionEnded: _session_ended,
+    CommandRefused: _nothing,
+    ItemScanned: _item_scanned,
+    ScanRefused: _nothing,
+    ScanAbandoned: lambda basket, event: basket.pending.pop(event.scan, None),
+    LineAdded: _line_added,
+    LineRemoved: lambda basket, event: basket.lines.pop(event.line, None),
+    WeightUnexplained: _weight_unexplained,
+    WeightExplained: lambda basket, event: basket.unexplained.pop(event.number, None),
+    BasketFrozen: _frozen,
+    BasketThawed: lambda basket, _: setattr(basket, "phase", Phase.SHOPPING),
+    LoadSettled: _settled,
+    FaultsChanged: lambda basket, event: setattr(basket, "faults", event.faults),
+    Withdrawn: lambda basket, event: setattr(basket, "withdrawn", event.withdrawn),
+}
+"""What each event does. A test holds it against CartEvent, so that no type is missing."""

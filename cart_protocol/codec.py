@@ -5,13 +5,16 @@ Unknown field: the message is used and the field is reported, never silently dro
 """
 
 import re
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any
 
 import msgspec
 
 from cart_protocol.messages import PROTOCOL_VERSION, Message
 
-_Known = TypeVar("_Known")
+Tree = Any
+"""What JSON holds before it has a type."""
+
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `(?P<path>[^`]*)`)?")
 _STEP = re.compile(r"\.(?P<name>[A-Za-z0-9_-]+)|\[(?P<index>\d+|\.\.\.)\]")
 _MAX_UNKNOWN_FIELDS = 64
@@ -71,7 +74,9 @@ def _decode_slowly(payload: bytes, first: Exception) -> Decoded:
     return Decoded(message, unknown)
 
 
-def convert_tolerantly(tree: Any, known: Any, first: Exception | None = None) -> tuple[Any, tuple[str, ...]]:
+def convert_tolerantly(
+    tree: Tree, known: type | UnionType, first: Exception | None = None
+) -> tuple[Tree, tuple[str, ...]]:
     """Return `tree` as `known` without its unknown fields, and the paths of those. `tree` is changed.
 
     Raises:
@@ -95,10 +100,12 @@ def convert_tolerantly(tree: Any, known: Any, first: Exception | None = None) ->
 
 def _check_version(version: int) -> None:
     if version > PROTOCOL_VERSION:
-        raise UnsupportedVersionError(f"message of protocol version {version}; this program speaks {PROTOCOL_VERSION}: update it")
+        raise UnsupportedVersionError(
+            f"message of protocol version {version}; this program speaks {PROTOCOL_VERSION}: update it"
+        )
 
 
-def _drop(tree: Any, path: str, field: str) -> bool:
+def _drop(tree: Tree, path: str, field: str) -> bool:
     """Delete `field` from every object that `path` (msgspec's notation) can mean. Return whether any was there."""
     places = [tree]
     for step in _STEP.finditer(path):
@@ -109,7 +116,7 @@ def _drop(tree: Any, path: str, field: str) -> bool:
     return bool(hit)
 
 
-def _children(place: Any, name: str | None, index: str | None) -> list[Any]:
+def _children(place: Tree, name: str | None, index: str | None) -> list[Tree]:
     if name is not None:
         return [place[name]] if isinstance(place, dict) and name in place else []
     if index == "...":  # msgspec writes this for "some value of this mapping"

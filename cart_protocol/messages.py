@@ -31,7 +31,9 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     event: CartEvent
 
 
-class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=lambda name: name):
+class _Message(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=lambda name: name
+):
     """Base of all messages; on the wire `type` is the class name and `v` the protocol version."""
 
     v: int = PROTOCOL_VERSION

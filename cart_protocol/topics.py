@@ -1,4 +1,4 @@
-"""The one table of topics: message type -> address, direction, QoS, retention, age. The broker's ACL is made from it."""
+"""The one table of topics: message type -> address, direction, QoS, retention, age. The ACL is made from it."""
 
 from enum import StrEnum
 

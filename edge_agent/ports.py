@@ -11,7 +11,6 @@ from cart_protocol.mass import Mass
 from cart_protocol.messages import CartMessage, StoreMessage
 from cart_protocol.money import Money
 
-
 # ── carts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -12,12 +12,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="The world around carts and store: a demo shop, staged trips, a camera, and the TEST acquirer (no real money).",
+    help="The world around carts and store: demo shop, staged trips, camera, and the TEST acquirer (no real money).",
 )
 
 
 @app.command()
 def demo(
+    *,
     trips: Annotated[
         int | None,
         typer.Option(min=1, help="End after so many shopping trips, with a verdict. Default: run until Ctrl-C."),
@@ -49,6 +50,7 @@ def demo(
 
 @app.command()
 def stage(
+    *,
     trips: Annotated[int, typer.Option(min=1, help="Shopping trips.")] = 20,
     carts: Annotated[int, typer.Option(min=1, help="Carts in the shop.")] = 4,
     seed: Annotated[int, typer.Option(help="The same seed is the same day, to the last event.")] = 1,
@@ -61,6 +63,7 @@ def stage(
 
 @app.command()
 def camera(
+    *,
     socket: Annotated[str, typer.Option(help="The street's socket.")],
     cart: Annotated[str, typer.Option(help="The cart this camera is screwed to.")],
     width: Annotated[int, typer.Option(min=16)] = 640,
@@ -75,6 +78,7 @@ def camera(
 
 @app.command()
 def acquirer(
+    *,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8790,
     database: Annotated[Path, typer.Option(help="The acquirer's own ledger (SQLite).")] = Path("acquirer.db"),
     api_key_file: Annotated[

@@ -1,4 +1,4 @@
-"""The demo: a live shop on this machine with shoppers in it, a scoreboard, and a verdict. `scripts/demo` ends up here."""
+"""The demo: a live shop with shoppers in it, a scoreboard and a verdict. `scripts/demo` ends up here."""
 
 import asyncio
 import contextlib

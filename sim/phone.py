@@ -1,4 +1,4 @@
-"""A shopper's phone: a real HTTP client with cookies on the store's public pages, and a stopwatch on its live stream."""
+"""A shopper's phone: an HTTP client with cookies on the store's public pages, and a stopwatch on its stream."""
 
 import asyncio
 import contextlib
@@ -63,7 +63,7 @@ class HttpPhone:
     """The phone of the live shop."""
 
     def __init__(self, store: str, number: int, monotonic_us: Callable[[], int], latencies_us: list[int]) -> None:
-        # One address per phone, as in a shop: the store limits how fast one client may ask (127.0.0.0/8 is all loopback).
+        # One address per phone, as in a shop: the store limits how fast one client may ask. 127.0.0.0/8 is all ours.
         transport = httpx.AsyncHTTPTransport(local_address=f"127.0.{1 + number // 250}.{1 + number % 250}")
         self._http = httpx.AsyncClient(
             base_url=store, transport=transport, timeout=15.0, headers={"Accept": "application/json"}

@@ -19,7 +19,7 @@ from cart_protocol.pricing.price_book import PriceBook
 from sim.goods import Shelves, Unit
 
 _IN_STORE_DIGIT = "2"
-"""EAN-13 that begin with 2 are a shop's own labels (GS1 General Specifications, 2.1.11); another shop's say nothing here."""
+"""Begins a shop's own labels (GS1 General Specifications, 2.1.11); another shop's say nothing here."""
 _NAMES = "Photographed pack"
 
 

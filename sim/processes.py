@@ -58,7 +58,8 @@ class Processes:
             self.check()
             if asyncio.get_running_loop().time() > deadline:
                 raise ProcessFailedError(
-                    f"{program.name} does not listen on port {program.port} after {patience_s:.0f} s: {self._last_words(program.name)}"
+                    f"{program.name} does not listen on port {program.port} after {patience_s:.0f} s: "
+                    f"{self._last_words(program.name)}"
                 )
             await asyncio.sleep(0.05)
 

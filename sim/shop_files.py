@@ -117,7 +117,10 @@ def write_cart(files: ShopFiles, number: int, *, photos: bool) -> None:
     folder = files.cart(number)
     width, height = PHOTO_SIZE if photos else CAMERA_SIZE
     frames_per_second = PHOTO_FRAMES_PER_SECOND if photos else FRAMES_PER_SECOND
-    camera = f"{program('cart-sim')} camera --socket {files.street} --cart c{number} --width {width} --height {height} --fps {frames_per_second}"
+    camera = (
+        f"{program('cart-sim')} camera --socket {files.street} --cart c{number}"
+        f" --width {width} --height {height} --fps {frames_per_second}"
+    )
     files.cart_config(number).write_text(f"""\
 # Written by the demo at every start.
 state = "{folder / "state"}"

@@ -185,7 +185,8 @@ class Stage:
     def _lane_devices(self) -> LaneDevices:
         scale = Scale8217(self.lane.grams, clock=self.loop.time)
         return LaneDevices(
-            lane=LaneId(LANE), scale=ScaleDriver(cast("SerialPort", StageSerialLine(scale.feed)), grams(5)), scanner=self._scanner,
+            lane=LaneId(LANE), scale=ScaleDriver(cast("SerialPort", StageSerialLine(scale.feed)), grams(5)),
+            scanner=self._scanner,
             deactivator=RelayDeactivator(steel.DEACTIVATOR, self._pins.factory),
             gate=RelayEasGate(barrier_pin=steel.BARRIER, alarm_pin=steel.ALARM_INPUT, passage_pin=steel.PASSAGE_INPUT,
                               pins=self._pins.factory),
@@ -225,7 +226,8 @@ class Stage:
             mischief.cancel()
         await asyncio.gather(*self._mischief, return_exceptions=True)
         deadline = self.loop.time() + _SETTLE_S
-        while any(cart.unacknowledged for cart in self.carts) and self.loop.time() < deadline:
+        # An outbox has no event for "empty", and virtual time is free.
+        while any(cart.unacknowledged for cart in self.carts) and self.loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(1)
         mirrors_agree = all(
             cart.basket() == self._agent.recorder.shop.mirror(CartId(cart.name)).basket for cart in self.carts
@@ -286,7 +288,8 @@ class StagedCart:
         self._station = self._stage.air.station(subscriptions_of_cart(STORE, cart), will(STORE, cart))
         bus = LoadCellBus(self._load, self._stage.loop.time, seed=self._starts)
         self._firmware = Cart(
-            _settings(self.name), self._stage.clock, self._mint, load_cell=Hx711Spi(bus, 80), frames=self, reader=Reader(),
+            _settings(self.name), self._stage.clock, self._mint, load_cell=Hx711Spi(bus, 80), frames=self,
+            reader=Reader(),
             link=MqttStoreLink(self._station, STORE, cart), outbox=self._outbox, verify=self._stage.verifier.verify,
         )  # fmt: skip
         self._program = asyncio.create_task(self._firmware.run(), name=self.name)

@@ -4,7 +4,7 @@ import asyncio
 import selectors
 from collections.abc import Callable
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 _Result = TypeVar("_Result")
 EPOCH_MS = 1_767_225_600_000
@@ -42,7 +42,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now
 
-    def run_in_executor(self, executor: Any, func: Callable[..., _Result], *args: Any) -> "asyncio.Future[_Result]":  # type: ignore[override]
+    def run_in_executor(
+        self, executor: object, func: Callable[..., _Result], *args: object
+    ) -> "asyncio.Future[_Result]":
         del executor
         future: asyncio.Future[_Result] = self.create_future()
         try:

@@ -147,7 +147,14 @@ class LiveWorld:
     """Everything outside the product's processes, for one demo shop."""
 
     def __init__(
-        self, files: ShopFiles, carts: int, dice: Random, clock: HostClock, screen_us: list[int], staff: tuple[str, str]
+        self,
+        files: ShopFiles,
+        carts: int,
+        dice: Random,
+        clock: HostClock,
+        screen_us: list[int],
+        *,
+        staff: tuple[str, str],
     ) -> None:
         self._web = f"http://127.0.0.1:{files.web_port}"
         self._clock = clock

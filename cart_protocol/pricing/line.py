@@ -45,8 +45,9 @@ class NotPriceableError(ValueError):
     """A line lacks what its price needs: a by-weight line without a mass, or a count below one."""
 
 
-def price_line(prices: Prices, product: Product, *, quantity: int = 1, mass: Mass | None = None,
-               marked: Money | None = None) -> LinePrice:
+def price_line(
+    prices: Prices, product: Product, *, quantity: int = 1, mass: Mass | None = None, marked: Money | None = None
+) -> LinePrice:
     """Return the price of `quantity` pieces, or of `mass` for goods sold by the kilogram.
 
     `marked` is a price printed on the pack itself (an in-store price label); it replaces the computed total. Rounded
@@ -67,8 +68,12 @@ def price_line(prices: Prices, product: Product, *, quantity: int = 1, mass: Mas
         total = product.price * quantity
     rate = prices.tax[product.tax_class].basis_points
     return LinePrice(
-        unit=product.price, sold_by=product.sold_by, total=total, tax=contained_tax(total, rate),
-        tax_class=product.tax_class, book_version=prices.version,
+        unit=product.price,
+        sold_by=product.sold_by,
+        total=total,
+        tax=contained_tax(total, rate),
+        tax_class=product.tax_class,
+        book_version=prices.version,
     )
 
 
@@ -87,6 +92,7 @@ def price_basket(prices: Prices, lines: Iterable[LinePrice]) -> Totals:
         tax_by[line.tax_class] = tax_by.get(line.tax_class, zero(prices.currency)) + line.tax
     by_rate = tuple(
         TaxLine(tax_class=code, name=rate.name, basis_points=rate.basis_points, gross=gross_by[code], tax=tax_by[code])
-        for code, rate in prices.tax.items() if code in gross_by
+        for code, rate in prices.tax.items()
+        if code in gross_by
     )
     return Totals(total=total, tax=tax, by_rate=by_rate)

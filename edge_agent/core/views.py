@@ -1,4 +1,4 @@
-"""What pages show: plain, frozen pictures of the shop at one moment. Made by services, rendered by web, read by phones."""
+"""What pages show: plain, frozen pictures of the shop at one moment. Made by services, rendered by web."""
 
 from enum import StrEnum
 
@@ -53,8 +53,10 @@ class TaxView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PhoneView(msgspec.Struct, frozen=True, kw_only=True):
-    """One shopper's phone. `revision` grows with every change; `observed_us` is the cart's monotonic time of the evidence
-    behind the newest change to the basket (0 before any).
+    """One shopper's phone.
+
+    `revision` grows with every change; `observed_us` is the cart's monotonic time of the evidence behind the newest
+    change to the basket (0 before any).
     """
 
     revision: int

@@ -1,11 +1,15 @@
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import pytest
 
 from sim.virtual_time import NothingWillHappenError, SeededDice, VirtualClock, VirtualTimeLoop
 
+_Result = TypeVar("_Result")
 
-def run(coroutine_of_loop):  # type: ignore[no-untyped-def]
+
+def run(coroutine_of_loop: Callable[[VirtualTimeLoop], Coroutine[Any, Any, _Result]]) -> _Result:
     loop = VirtualTimeLoop()
     try:
         return loop.run_until_complete(coroutine_of_loop(loop))

@@ -1,4 +1,4 @@
-"""Whole shopping days on a virtual clock: the product's own carts and store, on chips, light and people of the simulator."""
+"""Whole shopping days on a virtual clock: the product's own carts and store, on the simulator's chips and people."""
 
 import asyncio
 
