@@ -16,12 +16,17 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str
+    """Name or address of the store's MQTT broker, as in its certificate."""
     port: int = 8883
+    """TLS port of the broker; there is none without TLS."""
     authority: Path
     """Certificate of the store's authority (PEM)."""
     certificate: Path
+    """This cart's own certificate (PEM), signed by that authority."""
     key: Path
+    """Private key (PEM) of that certificate."""
     keepalive_s: int = 15
+    """How often the connection shows that it lives; the broker counts one and a half times this silence as a loss."""
 
 
 class LoadCellSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,14 +44,18 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     device: str = "rpicam"
     """'rpicam', 'picamera2', 'v4l2:0', 'file:VIDEO', 'folder:DIR', or 'pipe:COMMAND' writing I420 to its output."""
     width: int = 640
+    """Of a frame, in pixels."""
     height: int = 480
+    """Of a frame, in pixels."""
     frames_per_second: int = 15
+    """Asked of the camera; it may deliver fewer."""
 
 
 class Screen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     """The screen is the cart's own: loopback only."""
     port: int = 8080
+    """TCP port of the screen's page."""
 
 
 class Weighing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

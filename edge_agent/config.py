@@ -1,4 +1,7 @@
-"""The edge agent's configuration file, described. Unknown keys stop the start (cart_protocol.host.configuration)."""
+"""The edge agent's configuration file, described. Unknown keys stop the start (cart_protocol.host.configuration).
+
+The catalogue that `price_book` names has its own format: docs/PRICE_BOOK.md, read by edge_agent.store.price_book_file.
+"""
 
 from pathlib import Path
 
@@ -13,25 +16,35 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     registration: str = ""
     """Company or tax registration number, for the receipt."""
     address: str = ""
+    """Postal address, for the receipt."""
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str
+    """Name or address of the MQTT broker, as in its certificate."""
     port: int = 8883
+    """TLS port of the broker; there is none without TLS."""
     authority: Path
+    """Certificate of the store's authority (PEM); the broker must show one signed by it."""
     certificate: Path
+    """The agent's own certificate (PEM), signed by that authority."""
     key: Path
+    """Private key (PEM) of that certificate."""
     keepalive_s: int = 15
+    """How often the connection shows that it lives; the broker counts one and a half times this silence as a loss."""
 
 
 class Web(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
+    """Address to serve the pages on; anything but loopback needs `certificate` and `key`."""
     port: int = 8443
+    """TCP port to serve the pages on."""
     public_address: str = ""
     """How phones reach us, e.g. https://shop.example; empty: http://HOST:PORT."""
     certificate: Path | None = None
     """HTTPS certificate (PEM). Without one the pages are served on loopback only."""
     key: Path | None = None
+    """Private key (PEM) of the HTTPS certificate."""
 
 
 class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,26 +53,36 @@ class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     api_key: Path | None = None
     """File with the key for the acquirer."""
     timeout_s: float = 10.0
+    """How long one call to the acquirer may take; after it the payment is unknown and is asked about."""
 
 
 class LaneSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lane: str
+    """Id of this lane; console and journal name it so."""
     scale: str
-    """'8217:/dev/serial/by-path/…'"""
+    """The lane's scale: '8217:/dev/serial/by-path/…'"""
     scanner: str
-    """'serial:/dev/serial/by-path/…'"""
+    """The lane's code scanner: 'serial:/dev/serial/by-path/…'"""
     division_g: int = 5
     """Verification scale interval e of the exit scale."""
     pins: str = "lgpio"
     """gpiozero pin factory: its name, or 'package.module:callable?key=value'."""
     deactivator_pin: int = 17
+    """GPIO number (BCM, as for all pins) of the relay that makes the deactivation pad live."""
     barrier_pin: int = 27
+    """GPIO of the relay that holds the barrier open."""
     alarm_input_pin: int = 22
+    """GPIO of the pedestals' alarm contact: closes to ground for a live tag."""
     passage_input_pin: int = 23
+    """GPIO of the passage contact: closes to ground when somebody goes through."""
     green_pin: int = 5
+    """GPIO of the green lamp: go through."""
     amber_pin: int = 6
+    """GPIO of the amber lamp: wait, or the lane is out of order."""
     red_pin: int = 13
+    """GPIO of the red lamp: stop."""
     tone_pin: int = 19
+    """GPIO of the sounder: an alarm stands."""
     speaker: str = "espeak-ng"
     """'espeak-ng' speaks aloud; 'espeak-ng:DIR' writes one WAV file per sentence into DIR."""
     hold_s: float = 20.0
@@ -72,7 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database: str
     """SQLAlchemy address of the journal, e.g. sqlite:////var/lib/cartwright/store.db"""
     price_book: Path
-    """The store's catalogue and prices (TOML or JSON, see docs)."""
+    """The store's catalogue and prices: TOML, or JSON of the same shape. Every key is in docs/PRICE_BOOK.md."""
     signing_key: Path
     """Ed25519 private key (PEM) that signs price books and exit tokens."""
     staff: Path

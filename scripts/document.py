@@ -440,8 +440,12 @@ def lane_document() -> str:
         "",
         "## The table",
         "",
-        # Its second table joins all states of a reason with all events of it, which says too much.
-        lane_sequence.as_markdown().partition("\n\n")[0],
+        "| in | on | goes to | does |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {state} | {event} | {step.state} | {', '.join(step.effects)} |"
+            for (state, event), step in lane_sequence.TABLE.items()
+        ),
         "",
         "## What changes nothing",
         "",

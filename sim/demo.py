@@ -19,6 +19,9 @@ from sim.shoppers import Character, Tally, Trip, characters
 
 _ITEMS = (3, 7)
 """Items a shopper means to buy."""
+_LOOK_S = 0.5
+_LOOKS_PER_LINE = 20
+"""Without a terminal the scoreboard is a line every ten seconds."""
 _SETTLE_S = 20.0
 """How long the last events may take to be acknowledged before the books are compared."""
 
@@ -120,7 +123,8 @@ class _Demo:
         await Trip(
             character=character, shelves=shop.shelves, phone=shop.world.phone(number, self._phone_us),
             cart=shop.world.carts[cart], lane=shop.world.lane, tally=self._tally,
-            dice=random.Random(f"{self._options.seed}/{number}"), items=shop.dice.randint(*_ITEMS),
+            dice=random.Random(f"{self._options.seed}/{number}"),
+            items=random.Random(f"{self._options.seed}/{number}/list").randint(*_ITEMS),
         ).run()  # fmt: skip
 
     async def _watch(self) -> None:
@@ -128,17 +132,22 @@ class _Demo:
         with contextlib.ExitStack() as stack:
             terminal = sys.stdout.isatty()
             live = stack.enter_context(Live(console=self._console, refresh_per_second=2)) if terminal else None
+            looks = 0
             while True:
                 self._shop.processes.check()
-                if not self._first_item_s and self._tally.scanned:
-                    self._first_item_s = asyncio.get_running_loop().time() - self._began
-                    self._say(f"first item scanned {self._first_item_s:.1f} s after the start")
+                self._notice_first_item()
                 rows = live_rows(self._tally, self._options.trips, self._phone_us, self._shop.screen_us)
                 if live:
                     live.update(table("Scoreboard", rows))
-                else:
+                elif looks % _LOOKS_PER_LINE == 0:
                     self._say("; ".join(f"{name} {value}" for name, value in rows[:6]))
-                await asyncio.sleep(1 if live else 10)
+                looks += 1
+                await asyncio.sleep(_LOOK_S)
+
+    def _notice_first_item(self) -> None:
+        if not self._first_item_s and self._tally.scanned:
+            self._first_item_s = asyncio.get_running_loop().time() - self._began
+            self._say(f"first item scanned {self._first_item_s:.1f} s after the start")
 
     # ── closing ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -33,10 +33,12 @@ class Unit(msgspec.Struct, kw_only=True):
 
 
 class Shelves:
-    """All products of one shop, and the dice that decide what a unit of them really weighs."""
+    """All products of one shop. Whoever takes something brings the dice that decide what, and what it really weighs.
 
-    def __init__(self, book: PriceBook, dice: random.Random) -> None:
-        self._dice = dice
+    So a shopper's goods depend on the shopper alone, not on who else happened to be faster.
+    """
+
+    def __init__(self, book: PriceBook) -> None:
         self._mass_pattern = next((pattern for pattern in book.restricted_patterns if pattern.kind == "mass"), None)
         self.products = [product for product in book.products if self._can_be_sold(product)]
         self.tagged = [product for product in self.products if product.tagged]
@@ -45,31 +47,31 @@ class Shelves:
                 "the price book has no products, or none that carries an EAS tag: nothing to play shop with"
             )
 
-    def pick(self) -> Unit:
+    def pick(self, dice: random.Random) -> Unit:
         """Take any product off its shelf."""
-        return self.take(self._dice.choice(self.products))
+        return self.take(dice.choice(self.products), dice)
 
-    def pick_tagged(self) -> Unit:
+    def pick_tagged(self, dice: random.Random) -> Unit:
         """Take something worth stealing."""
-        return self.take(self._dice.choice(self.tagged))
+        return self.take(dice.choice(self.tagged), dice)
 
-    def take(self, product: Product) -> Unit:
+    def take(self, product: Product, dice: random.Random) -> Unit:
         if product.sold_by is SoldBy.KILOGRAM:
-            return self._weighed_bag(product)
+            return self._weighed_bag(product, dice)
         spread = product.mass_variance**0.5
-        mass = max(1_000, round(self._dice.gauss(product.mass, spread)))
+        mass = max(1_000, round(dice.gauss(product.mass, spread)))
         symbology, code = label_of(product.id)
         return Unit(product=product, mass_mg=mass, symbology=symbology, code=code, tag_live=product.tagged)
 
-    def _weighed_bag(self, product: Product) -> Unit:
+    def _weighed_bag(self, product: Product, dice: random.Random) -> Unit:
         """Loose goods get their label at the counter scale: in-store EAN-13 with the net mass in grams."""
         pattern = self._mass_pattern
         if pattern is None:
             raise ValueError(
                 f"{product.name} is sold by the kilogram, but the price book has no mass pattern for labels"
             )
-        grams = self._dice.randint(*_LOOSE_GRAMS)
-        mass = max(1_000, round(self._dice.gauss(grams * 1_000, _LABEL_ERROR_MG)))
+        grams = dice.randint(*_LOOSE_GRAMS)
+        mass = max(1_000, round(dice.gauss(grams * 1_000, _LABEL_ERROR_MG)))
         return Unit(
             product=product,
             mass_mg=mass,

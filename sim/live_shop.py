@@ -3,6 +3,7 @@
 The demo trades in it; the process tests kill parts of it.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from sim.world import LiveWorld
 
 STAFF = ("manager", "demo-only")
 """Name and password of the shop's own staff; it is reached on loopback only."""
+_PORTS, _SCREENS = (18883, 18443, 18790), 18080
+"""Of broker, pages and acquirer, and of the first cart's screen."""
 _LISTENER = re.compile(r"^listener \d+", flags=re.MULTILINE)
 
 
@@ -44,6 +47,7 @@ class CartBooks(msgspec.Struct):
 
 
 class AcquirerBooks(msgspec.Struct):
+    charges: int = 0
     captured_minor: int = 0
     refunded_minor: int = 0
 
@@ -56,14 +60,17 @@ class LiveShop:
         carts: how many.
         seed: decides what the goods weigh.
         photos: show the cameras the photographs of this folder.
+        first_port: use the ports from here on, those of them that are free; left out: where people look first.
         say: told of each step.
     """
 
     def __init__(self, folder: Path, carts: int, seed: int, *, photos: Path | None = None,
-                 say: Callable[[str], None] = lambda _: None) -> None:  # fmt: skip
+                 first_port: int | None = None, say: Callable[[str], None] = lambda _: None) -> None:  # fmt: skip
+        usual = [*_PORTS, *range(_SCREENS, _SCREENS + carts)]
+        ports = [free_port(port) for port in (range(first_port, first_port + len(usual)) if first_port else usual)]
         self.files = ShopFiles(
-            folder=folder.resolve(), broker_port=free_port(18883), web_port=free_port(18443),
-            acquirer_port=free_port(18790), screen_ports=[free_port(18080 + number) for number in range(carts)],
+            folder=folder.resolve(), broker_port=ports[0], web_port=ports[1], acquirer_port=ports[2],
+            screen_ports=ports[3:],
         )  # fmt: skip
         self.processes = Processes(self.files.folder / "logs")
         self.dice = Random(seed)
@@ -85,23 +92,23 @@ class LiveShop:
         """
         await self._prepare()
         book = msgspec.json.decode(await run_once(self._edge("price-book")), type=PriceBook)
-        self.shelves = (
-            PhotographShelves(book, self.dice, self._photographs) if self._photographs else Shelves(book, self.dice)
-        )
+        self.shelves = PhotographShelves(book, self._photographs) if self._photographs else Shelves(book)
         self.world = LiveWorld(self.files, len(self._carts), self.dice, self.clock, self.screen_us, staff=STAFF)
         await self.world.start()
-        for part in [*self._backstage(), *self._cart_programs()]:
+        for part in self._backstage():
             self._say(f"starting {part.name}")
             await self.processes.start(part)
+        self._say(f"starting {len(self._carts)} carts")
+        await asyncio.gather(*(self.processes.start(part) for part in self._cart_programs()))
         self._before = await self._store_books()
-        self._acquirer_before = await self._acquirer_books()
+        self._acquirer_before = await self.acquirer_books()
         await self.world.connect()
 
     async def close(self) -> None:
         """Leave the world and stop every program. May be called on a shop that did not open."""
+        await self.processes.stop()
         if hasattr(self, "world"):
             await self.world.stop()
-        await self.processes.stop()
 
     async def _prepare(self) -> None:
         files, made = self.files, self.files.store / "edge.toml"
@@ -163,7 +170,7 @@ class LiveShop:
 
     async def ledgers(self) -> Ledgers:
         """Ask everybody for their own books, since this opening."""
-        store, acquirer, before = await self._store_books(), await self._acquirer_books(), self._before
+        store, acquirer, before = await self._store_books(), await self.acquirer_books(), self._before
         recorded = unacknowledged = 0
         for number in self._carts:
             cart = await self.cart_books(number)
@@ -184,7 +191,7 @@ class LiveShop:
     async def _store_books(self) -> StoreBooks:
         return msgspec.json.decode(await run_once([*self._edge("status"), "--json"]), type=StoreBooks)
 
-    async def _acquirer_books(self) -> AcquirerBooks:
+    async def acquirer_books(self) -> AcquirerBooks:
         async with httpx.AsyncClient(headers={"X-Api-Key": self.files.api_key.read_text().strip()}) as http:
             answer = await http.get(f"http://127.0.0.1:{self.files.acquirer_port}/totals")
         return msgspec.json.decode(answer.content, type=AcquirerBooks)

@@ -49,22 +49,22 @@ def photographs(folder: Path) -> list[Photograph]:
 class PhotographShelves(Shelves):
     """Shelves on which each pack is one of its photographs, every photograph once before any comes twice."""
 
-    def __init__(self, book: PriceBook, dice: random.Random, found: list[Photograph]) -> None:
-        super().__init__(book, dice)
+    def __init__(self, book: PriceBook, found: list[Photograph]) -> None:
+        super().__init__(book)
         self._product = {str(product.id): product for product in self.products}
         self._all = found
         self._pile: list[Photograph] = []
 
-    def pick(self) -> Unit:
+    def pick(self, dice: random.Random) -> Unit:
         if not self._pile:
-            self._pile = self._dice.sample(self._all, len(self._all))
+            self._pile = dice.sample(self._all, len(self._all))
         photograph = self._pile.pop()
-        unit = self.take(self._product[photograph.gtin])
+        unit = self.take(self._product[photograph.gtin], dice)
         unit.photograph = str(photograph.path)
         return unit
 
-    def pick_tagged(self) -> Unit:
-        unit = self.pick()
+    def pick_tagged(self, dice: random.Random) -> Unit:
+        unit = self.pick(dice)
         unit.tag_live = True  # thieves peel nothing off: the pack just happens to carry a tag
         return unit
 

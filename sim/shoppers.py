@@ -162,7 +162,7 @@ class Trip:
         crime_at = self._dice.randrange(self._items)
         for number in range(self._items):
             await self._walk()
-            await self._buy(self._shelves.pick())
+            await self._buy(self._shelves.pick(self._dice))
             if number == crime_at:
                 await self._misbehave()
             if len(self._in_cart) > 1 and self._dice.random() < 0.12:
@@ -203,7 +203,8 @@ class Trip:
                 self._tally.scanned += 1
                 return True
         self._tally.not_read += 1
-        self._note(f"the label of {unit.name} was not read ({unit.symbology} {unit.code})")
+        if not unit.photograph:  # of those some no reader can read; they are counted
+            self._note(f"the label of {unit.name} was not read ({unit.symbology} {unit.code})")
         return False
 
     async def _put_back(self) -> None:
@@ -220,14 +221,14 @@ class Trip:
     async def _misbehave(self) -> None:
         match self._character:
             case Character.POCKETS:
-                self._hidden.append(self._shelves.pick_tagged())
+                self._hidden.append(self._shelves.pick_tagged(self._dice))
             case Character.SLIPS:
                 await self._slip()
             case Character.HONEST | Character.ADDS_AFTER_PAYING:
                 pass
 
     async def _slip(self) -> None:
-        unit = self._shelves.pick()
+        unit = self._shelves.pick(self._dice)
         self._cart.put(unit)
         if await self._phone.until(lambda state: bool(state.attention), 8):
             self._caught = True  # the cart asks, and would not let the shopper pay
@@ -255,7 +256,7 @@ class Trip:
         self._tally.orders += 1
         self._tally.orders_minor += to_pay.total_minor
         if self._character is Character.ADDS_AFTER_PAYING:
-            self._hidden.append(self._shelves.pick())
+            self._hidden.append(self._shelves.pick(self._dice))
         async with self._lane.turn():
             await self._pass_lane(paid.exit_token)
 

@@ -140,7 +140,7 @@ class Stage:
         self._mint = IdMint(self._clock, SeededDice(f"{seed}/store"))
         self.air = Air(Random(f"{seed}/air"), weather)
         self._book = read_price_book(Path(str(files("edge_agent").joinpath("catalogue", "demo.toml"))))
-        self._shelves = Shelves(self._book, self._dice)
+        self._shelves = Shelves(self._book)
         self._database = f"sqlite:///{folder / 'store.db'}"
         self._journal = SqlJournal(self._database)
         self._acquirer = Ledger(folder / "acquirer.db", self._clock.wall_ms)
@@ -208,7 +208,7 @@ class Stage:
                     lane=self.lane,
                     tally=self.tally,
                     dice=self.dice(f"shopper {mine}"),
-                    items=self._dice.randint(*_ITEMS),
+                    items=self.dice(f"list {mine}").randint(*_ITEMS),
                 ).run()
                 await asyncio.sleep(1)
 

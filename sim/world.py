@@ -48,6 +48,13 @@ class LiveCart:
         found = _CODE.search(page.text)
         return found[1] if found else None
 
+    async def screen(self) -> str:
+        """Return the page that its screen shows now (HTML); nothing while it is dark."""
+        try:
+            return (await self._screen.get("/")).text
+        except httpx.TransportError:
+            return ""
+
     async def present(self, unit: Unit, seconds: float) -> None:
         now_s = self._now_s()
         scene = (
@@ -125,6 +132,10 @@ class ConsoleAttendant:
                 resolved += done.is_success
         return resolved
 
+    async def console(self) -> bytes:
+        """Return what the console shows, as JSON (edge_agent.core.views.ConsoleView)."""
+        return (await self._console()).content
+
     async def counters(self) -> dict[str, int]:
         counters: dict[str, int] = (await self._console()).json()["counters"]
         return counters
@@ -158,13 +169,13 @@ class LiveWorld:
     ) -> None:
         self._web = f"http://127.0.0.1:{files.web_port}"
         self._clock = clock
-        self._street = Street(files.street)
+        self.street = Street(files.street)
         self._screen_us = screen_us
         self._attendant = ConsoleAttendant(self._web, *staff)
         self.carts = [
             LiveCart(
                 f"c{number}",
-                self._street,
+                self.street,
                 f"http://127.0.0.1:{files.screen_ports[number - 1]}",
                 clock,
                 Random(dice.random()),
@@ -172,15 +183,15 @@ class LiveWorld:
             for number in range(1, carts + 1)
         ]
         self._scanner = CodeScanner(files.scanner)
-        self.lane = ExitLane(self._street.lane_pins(LANE), self._scanner.scan, self._attendant)
-        self._scale = ScalePort(Scale8217(self.lane.grams), files.scale)
+        self.lane = ExitLane(self.street.lane_pins(LANE), self._scanner.scan, self._attendant)
+        self.scale = ScalePort(Scale8217(self.lane.grams), files.scale)
         self._watchers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Build the street and the lane; the product's processes find them when they start."""
-        await self._street.start()
+        await self.street.start()
         self.lane.plug()
-        self._scale.plug()
+        self.scale.plug()
         self._scanner.plug()
 
     async def connect(self) -> None:
@@ -195,6 +206,10 @@ class LiveWorld:
         """Return the console's counters."""
         return await self._attendant.counters()
 
+    async def console(self) -> bytes:
+        """Return what the console shows, as JSON (edge_agent.core.views.ConsoleView)."""
+        return await self._attendant.console()
+
     async def stop(self) -> None:
         for watcher in self._watchers:
             watcher.cancel()
@@ -202,9 +217,9 @@ class LiveWorld:
         for cart in self.carts:
             await cart.close()
         await self._attendant.close()
-        self._scale.unplug()
+        self.scale.unplug()
         self._scanner.unplug()
-        await self._street.close()
+        await self.street.close()
 
 
 def _label(unit: Unit) -> Label:

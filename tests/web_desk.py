@@ -38,6 +38,7 @@ EXIT_CODE = (
 )
 """152 characters of base45, as a real exit token has."""
 DECLINED = "Your card was declined. Please try another one."
+SCAN_AGAIN = "This order no longer waits at the lane. Please ask the shopper to scan the exit code again."
 OPEN_SESAME = "correct horse battery"
 """What everybody of the staff signs in with."""
 
@@ -197,13 +198,15 @@ class Desk:
         if self._outcomes[key] == "test_declined":
             raise RefusedError("declined", DECLINED)
 
-    async def resolve(self, incident: IncidentId, staff: StaffId) -> None:
-        self.calls.append(f"resolve {incident} {staff}")
-        if incident not in {each.incident for each in self.board.incidents}:
+    async def resolve(self, incident: IncidentId, staff: StaffId, *, let_through: bool = False) -> None:
+        self.calls.append(f"{'let-through' if let_through else 'resolve'} {incident} {staff}")
+        card = next((each for each in self.board.incidents if each.incident == incident), None)
+        if card is None:
             raise RefusedError("unknown-incident", "There is no such incident.")
-        resolved = tuple(
-            replace(each, resolved_by=staff) if each.incident == incident else each for each in self.board.incidents
-        )
+        if let_through and not card.may_let_through:
+            raise RefusedError("not-at-lane", SCAN_AGAIN)
+        closed = replace(card, resolved_by=staff, let_through=let_through, may_let_through=False)
+        resolved = tuple(closed if each is card else each for each in self.board.incidents)
         self.board = replace(self.board, incidents=resolved)
         self.bump()
 
@@ -281,6 +284,7 @@ def a_console() -> ConsoleView:
                 measured="3.694 kg",
                 tolerance="± 38 g",
                 cause="not-scanned",
+                holds=IncidentId("i2"),
                 tolerance_reasons=(
                     "goods: 31 g (3 sigma over 5 lines)",
                     "exit scale: 15 g (class III, e = 5 g)",
@@ -311,6 +315,7 @@ def a_console() -> ConsoleView:
                     "cart total 3.216 kg",
                     "likely: Ground coffee, 500 g",
                 ),
+                may_let_through=True,
             ),
             IncidentCard(
                 incident=IncidentId("i1"),

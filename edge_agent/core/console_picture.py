@@ -1,5 +1,7 @@
 """What the console shows: carts, incidents and counts, at one moment. Pure."""
 
+from collections.abc import Iterable
+
 from cart_protocol.basket import Phase
 from cart_protocol.mass import shown
 from cart_protocol.money import Money, zero
@@ -8,7 +10,7 @@ from edge_agent.core.cart_mirror import CartMirror
 from edge_agent.core.folds import Incident
 from edge_agent.core.picture import Surroundings, basket_total
 from edge_agent.core.shop import Shop
-from edge_agent.core.views import CartCard, Counters, IncidentCard
+from edge_agent.core.views import CartCard, Counters, IncidentCard, LaneCard
 
 MOST_INCIDENTS = 50
 """What a person can look through; older ones stand in the journal."""
@@ -18,11 +20,12 @@ def cart_cards(shop: Shop, around: Surroundings) -> tuple[CartCard, ...]:
     return tuple(_cart_card(shop, shop.carts[cart], around) for cart in sorted(shop.carts))
 
 
-def incident_cards(shop: Shop) -> tuple[IncidentCard, ...]:
+def incident_cards(shop: Shop, lanes: Iterable[LaneCard]) -> tuple[IncidentCard, ...]:
     """Return every open incident and the newest closed ones, newest first."""
+    held = {lane.holds for lane in lanes}
     newest = list(shop.incidents.newest_first())
     shown_ones = [each for place, each in enumerate(newest) if place < MOST_INCIDENTS or not each.resolved_by]
-    return tuple(_incident_card(each) for each in shown_ones)
+    return tuple(_incident_card(each, may_let_through=each.raised.incident in held) for each in shown_ones)
 
 
 def counters(shop: Shop, *, repeated: int, gaps: int, unreadable: int, unknown_fields: int) -> Counters:
@@ -76,9 +79,10 @@ def _attention(mirror: CartMirror) -> str:
     return "Unexplained weight: " + ", ".join(f"{'+' if step.step > 0 else ''}{shown(step.step)}" for step in steps)
 
 
-def _incident_card(incident: Incident) -> IncidentCard:
+def _incident_card(incident: Incident, *, may_let_through: bool) -> IncidentCard:
     raised = incident.raised
     return IncidentCard(
         incident=raised.incident, at_ms=incident.at_ms, where=raised.where, cause=raised.cause,
         sentence=raised.sentence, evidence=raised.evidence, resolved_by=incident.resolved_by,
+        let_through=incident.let_through, may_let_through=may_let_through,
     )  # fmt: skip

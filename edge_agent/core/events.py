@@ -260,11 +260,13 @@ class LaneChecked(_Event, frozen=True):
 
 
 class LaneReleased(_Event, frozen=True):
-    """Staff let a shopper through, or reset a lane after an alarm."""
+    """Staff ended a lane's alarm. `reason`: 'let-through' with the goods checked, or 'resolved'."""
 
     lane: LaneId
     staff: StaffId
     reason: str
+    order: OrderId | None = None
+    token: TokenId | None = None
 
 
 # ── incidents ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -288,6 +290,8 @@ class IncidentRaised(_Event, frozen=True):
 class IncidentResolved(_Event, frozen=True):
     incident: IncidentId
     staff: StaffId
+    let_through: bool = False
+    """They checked the goods of a lane's weight alarm, and the shopper may leave with them."""
 
 
 StoreEvent = (

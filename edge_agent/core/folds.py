@@ -300,6 +300,8 @@ class Incident(msgspec.Struct, kw_only=True):
     raised: facts.IncidentRaised
     at_ms: int
     resolved_by: str = ""
+    let_through: bool = False
+    """It was resolved by letting the shopper through."""
 
 
 class Incidents:
@@ -312,6 +314,9 @@ class Incidents:
     def is_open(self, key: str) -> bool:
         return key in self._open
 
+    def open_about(self, key: str) -> IncidentId | None:
+        return self._open.get(key)
+
     def newest_first(self) -> Iterator[Incident]:
         return reversed(self.by_id.values())
 
@@ -321,7 +326,7 @@ class Incidents:
 
     def resolved(self, event: facts.IncidentResolved) -> None:
         incident = self.by_id[event.incident]
-        incident.resolved_by = event.staff
+        incident.resolved_by, incident.let_through = event.staff, event.let_through
         self._open.pop(incident.raised.key, None)
 
 

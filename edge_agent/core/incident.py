@@ -1,9 +1,14 @@
 """Incidents: what staff should look at, raised once per matter and closed by a person."""
 
+from collections.abc import Iterable
+
 from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, StaffId
 from edge_agent.core.events import IncidentRaised, IncidentResolved, NewId, StoreEvent
+from edge_agent.core.folds import Incident
+from edge_agent.core.lane_sequence import LaneState
 from edge_agent.core.refusals import StaffRefusedError
 from edge_agent.core.shop import Shop
+from edge_agent.core.views import LaneCard
 
 
 def raise_once(
@@ -27,7 +32,39 @@ def resolve(shop: Shop, incident: IncidentId, staff: StaffId) -> list[StoreEvent
     Raises:
         StaffRefusedError: there is no such incident.
     """
+    found = _find(shop, incident)
+    return [] if found.resolved_by else [IncidentResolved(incident=incident, staff=staff)]
+
+
+_SCAN_AGAIN = "This order no longer waits at the lane. Please ask the shopper to scan the exit code again."
+_BLOCKED: dict[str, str] = {
+    LaneState.FAILED: "A device of this lane does not answer. Please ask the shopper to scan again at another lane.",
+    LaneState.TAG_ALARM: (
+        "There are goods with a live tag at this lane. Please see to them and resolve that alarm; "
+        "then the shopper scans the exit code again."
+    ),
+}
+
+
+def let_through(shop: Shop, incident: IncidentId, staff: StaffId, lanes: Iterable[LaneCard]) -> list[StoreEvent]:
+    """Close a weight alarm by letting its shopper go with the goods; asking again changes nothing.
+
+    Raises:
+        StaffRefusedError: unknown-incident, or not-at-lane: the order no longer waits at a lane (`lanes` as they are
+            now), because the shopper scanned again, a live tag was seen, a device failed or the agent was restarted.
+    """
+    found = _find(shop, incident)
+    if found.let_through:
+        return []
+    lane = next((lane for lane in lanes if lane.lane == found.raised.lane), None)
+    if lane is None or lane.holds != incident:
+        blocked_by = lane.state if lane and lane.holds is None and not found.resolved_by else ""
+        raise StaffRefusedError("not-at-lane", _BLOCKED.get(blocked_by, _SCAN_AGAIN))
+    return [IncidentResolved(incident=incident, staff=staff, let_through=True)]
+
+
+def _find(shop: Shop, incident: IncidentId) -> Incident:
     found = shop.incidents.by_id.get(incident)
     if found is None:
         raise StaffRefusedError("unknown-incident", "There is no such incident.")
-    return [] if found.resolved_by else [IncidentResolved(incident=incident, staff=staff)]
+    return found

@@ -62,8 +62,8 @@ def decide(effects: Iterable[Effect], shop: Shop, now_ms: int, context: LaneCont
 def _facts(effect: Effect, shop: Shop, now_ms: int, context: LaneContext, new_id: NewId) -> list[StoreEvent]:
     if effect is Effect.RECORD_CHECK:
         return _checked(context)
-    if effect is Effect.RECORD_RELEASE:
-        return _released(context)
+    if effect in _RELEASES:
+        return _released(context, _RELEASES[effect])
     if effect is Effect.BURN:
         return _burned(shop, now_ms, context, new_id)
     matter = _MATTERS[effect](context)
@@ -104,10 +104,17 @@ def _burned(shop: Shop, now_ms: int, context: LaneContext, new_id: NewId) -> lis
         return _raise(shop, context, new_id, matter)
 
 
-def _released(context: LaneContext) -> list[StoreEvent]:
+_RELEASES = {Effect.RECORD_RELEASE: "resolved", Effect.RECORD_LET_THROUGH: "let-through"}
+
+
+def _released(context: LaneContext, reason: str) -> list[StoreEvent]:
     if context.staff is None:
         return []
-    return [LaneReleased(lane=context.lane, staff=context.staff, reason="resolved")]
+    return [
+        LaneReleased(
+            lane=context.lane, staff=context.staff, reason=reason, order=context.order, token=context.token
+        )
+    ]  # fmt: skip
 
 
 def _mismatch(context: LaneContext) -> _Matter | None:

@@ -1,7 +1,9 @@
 """The exit lane as a table: in which state which event leads where, and what is done about it.
 
     IDLE -code-> CHECKING -accepted-> WEIGHING -passed-> PASSED -passage-> IDLE
-                     └refused-> IDLE      └failed-> FAILED -code (again) or staff-> ...
+                     └refused-> IDLE      └failed-> FAILED -code (again)-> CHECKING
+                                                           -let through by staff-> PASSED
+                                                           -resolved by staff-> IDLE
     a live tag between the pedestals, in any state -> TAG_ALARM;   a device lost -> OUT_OF_ORDER
 
 Every pair stands either in `TABLE` or, with its reason, in `REFUSED`; a test holds both against all pairs. What is
@@ -25,9 +27,9 @@ class LaneState(StrEnum):
     """The order is paid; the load is to stand still on the scale."""
     PASSED = "passed"
     FAILED = "failed"
-    """The weight does not fit; the shopper repeats, or staff resolves."""
+    """The weight does not fit; the shopper repeats, or staff looks and lets through or resolves."""
     TAG_ALARM = "tag-alarm"
-    """Goods with a live tag at the gate; only staff resolves."""
+    """Goods with a live tag at the gate; only staff resolves. Nobody is let through: the goods come first."""
 
 
 class LaneEvent(StrEnum):
@@ -43,7 +45,9 @@ class LaneEvent(StrEnum):
     HOLD_ENDED = "hold-ended"
     """The lane waited long enough for what should come next."""
     RESOLVED = "resolved"
-    """Staff resolved the lane's incident."""
+    """Staff resolved the lane's incident; who is still there scans again."""
+    LET_THROUGH = "let-through"
+    """Staff checked the goods of a weight that does not fit: they may leave."""
     DEVICE_LOST = "device-lost"
     DEVICE_BACK = "device-back"
 
@@ -65,6 +69,7 @@ class Effect(StrEnum):
     RAISE_BARGED = "raise barged-through incident"
     RAISE_DEVICE = "raise device incident"
     RECORD_RELEASE = "record release by staff"
+    RECORD_LET_THROUGH = "record let-through by staff"
     FORGET_ORDER = "forget order"
     LOOK_UP = "look up code"
     START_WEIGHING = "start weighing"
@@ -99,6 +104,7 @@ RECORDED = frozenset(
         Effect.RAISE_BARGED,
         Effect.RAISE_DEVICE,
         Effect.RECORD_RELEASE,
+        Effect.RECORD_LET_THROUGH,
     }
 )
 """Committed together, before any later effect."""
@@ -119,6 +125,7 @@ _CALM = (_E.FORGET_ORDER, _E.LAMP_OFF, _E.TONE_OFF)
 _UNPAID = Step(_S.TAG_ALARM, (*_SHUT, _E.LAMP_RED, _E.TONE_ON, *_REST, _E.RAISE_UNPAID, _E.FORGET_ORDER, _E.SAY))
 _LOST = Step(_S.OUT_OF_ORDER, (*_SHUT, _E.LAMP_AMBER, *_REST, _E.RAISE_DEVICE, _E.FORGET_ORDER, _E.SAY))
 _RELEASED = Step(_S.IDLE, (*_SHUT, *_REST, _E.RECORD_RELEASE, *_CALM))
+_OPEN = (_E.ENABLE_DEACTIVATOR, _E.OPEN_BARRIER, _E.LAMP_GREEN, _E.START_HOLD, _E.SAY)
 _LOOK_UP = Step(_S.CHECKING, (_E.LAMP_AMBER, _E.STOP_HOLD, _E.FORGET_ORDER, _E.TONE_OFF, _E.LOOK_UP))
 
 TABLE: dict[tuple[LaneState, LaneEvent], Step] = {
@@ -130,10 +137,7 @@ TABLE: dict[tuple[LaneState, LaneEvent], Step] = {
     (_S.CHECKING, _V.ORDER_REFUSED): Step(_S.IDLE, (*_SHUT, _E.LAMP_RED, _E.FORGET_ORDER, _E.START_HOLD, _E.SAY)),
     (_S.CHECKING, _V.TAG_ALARM): _UNPAID,
     (_S.CHECKING, _V.DEVICE_LOST): _LOST,
-    (_S.WEIGHING, _V.WEIGHT_PASSED): Step(
-        _S.PASSED,
-        (*_REST, _E.RECORD_CHECK, _E.ENABLE_DEACTIVATOR, _E.OPEN_BARRIER, _E.LAMP_GREEN, _E.START_HOLD, _E.SAY),
-    ),
+    (_S.WEIGHING, _V.WEIGHT_PASSED): Step(_S.PASSED, (*_REST, _E.RECORD_CHECK, *_OPEN)),
     (_S.WEIGHING, _V.WEIGHT_FAILED): Step(
         _S.FAILED, (*_SHUT, _E.LAMP_RED, _E.TONE_ON, *_REST, _E.RECORD_CHECK, _E.RAISE_MISMATCH, _E.SAY)
     ),
@@ -147,6 +151,7 @@ TABLE: dict[tuple[LaneState, LaneEvent], Step] = {
     (_S.FAILED, _V.CODE_READ): _LOOK_UP,
     (_S.FAILED, _V.PASSAGE): Step(_S.FAILED, (*_SHUT, _E.LAMP_RED, _E.TONE_ON, _E.RAISE_BARGED, _E.SAY)),
     (_S.FAILED, _V.RESOLVED): _RELEASED,
+    (_S.FAILED, _V.LET_THROUGH): Step(_S.PASSED, (*_REST, _E.RECORD_LET_THROUGH, _E.TONE_OFF, *_OPEN)),
     (_S.FAILED, _V.TAG_ALARM): _UNPAID,
     (_S.FAILED, _V.DEVICE_LOST): Step(_S.FAILED, (*_SHUT, _E.RAISE_DEVICE)),
     (_S.TAG_ALARM, _V.TAG_ALARM): Step(_S.TAG_ALARM, (*_SHUT, _E.LAMP_RED, _E.TONE_ON, _E.RAISE_UNPAID)),
@@ -164,6 +169,7 @@ _BUSY = "the lane is serving another code; the next shopper waits"
 _STRAY = "somebody went through a shut gate, or a beam was crossed twice: counted, nobody is accused"
 _LATE = "an answer that came after the lane had moved on"
 _NOTHING_OPEN = "there is no alarm to resolve"
+_NOBODY_WAITS = "no order waits here to be let through; the shopper scans again"
 _NO_TIMER = "no timer runs here; it had been stopped"
 _NOT_LOST = "the lane was not waiting for a device"
 
@@ -177,6 +183,8 @@ REFUSED: dict[tuple[LaneState, LaneEvent], str] = {
     **{(state, _V.PASSAGE): _STRAY for state in (_S.IDLE, _S.CHECKING, _S.WEIGHING, _S.OUT_OF_ORDER)},
     **{(state, _V.HOLD_ENDED): _NO_TIMER for state in (_S.CHECKING, _S.FAILED, _S.TAG_ALARM, _S.OUT_OF_ORDER)},
     **{(state, _V.RESOLVED): _NOTHING_OPEN for state in _S if state not in (_S.FAILED, _S.TAG_ALARM)},
+    **{(state, _V.LET_THROUGH): _NOBODY_WAITS for state in _S if state not in (_S.FAILED, _S.TAG_ALARM)},
+    (_S.TAG_ALARM, _V.LET_THROUGH): "there are goods with a live tag; they come first, then the shopper scans again",
     **{(state, _V.DEVICE_BACK): _NOT_LOST for state in _S if state is not _S.OUT_OF_ORDER},
 }
 """The pairs that do nothing, and why."""
@@ -186,17 +194,3 @@ def step(state: LaneState, event: LaneEvent) -> Step:
     """Return what `event` does in `state`; a refused pair stays where it is and names its reason."""
     found = TABLE.get((state, event))
     return found if found is not None else Step(state, refused=REFUSED[state, event])
-
-
-def as_markdown() -> str:
-    """Return the table for the documents: a row per event that does something, then the refusals by reason."""
-    lines = ["| in | on | goes to | does |", "| --- | --- | --- | --- |"]
-    for (state, event), outcome in TABLE.items():
-        lines.append(f"| {state} | {event} | {outcome.state} | {', '.join(outcome.effects)} |")
-    lines += ["", "| nothing happens in | on | because |", "| --- | --- | --- |"]
-    for reason in dict.fromkeys(REFUSED.values()):
-        pairs = [pair for pair, why in REFUSED.items() if why == reason]
-        states = ", ".join(dict.fromkeys(state for state, _ in pairs))
-        events = ", ".join(dict.fromkeys(event for _, event in pairs))
-        lines.append(f"| {states} | {events} | {reason} |")
-    return "\n".join(lines) + "\n"

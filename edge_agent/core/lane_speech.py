@@ -4,6 +4,7 @@ from cart_protocol.ids import OrderNumber
 from cart_protocol.mass import Mass
 from edge_agent.core.exit_check import Cause, ExitCheck
 from edge_agent.core.lane_admission import NotAdmitted
+from edge_agent.core.lane_happening import Happening
 from edge_agent.core.lane_sequence import LaneEvent, LaneState
 
 NOT_ADMITTED = {
@@ -24,6 +25,7 @@ _FIXED = {
     (LaneState.WEIGHING, LaneEvent.HOLD_ENDED): "The scale could not weigh your goods. Please scan your code again.",
     (LaneState.PASSED, LaneEvent.PASSAGE): "Goodbye.",
     (LaneState.PASSED, LaneEvent.HOLD_ENDED): "The gate has closed. Please scan your code again.",
+    (LaneState.FAILED, LaneEvent.LET_THROUGH): "Thank you for waiting. Please go through.",
     (LaneState.FAILED, LaneEvent.PASSAGE): "Please stop and come back. Your goods were not released.",
     (LaneState.TAG_ALARM, LaneEvent.PASSAGE): "Please stop and come back. Your goods were not released.",
 }
@@ -42,11 +44,22 @@ def spoken_mass(mass: Mass) -> str:
     return f"{round(mass / 1_000)} grams"
 
 
-def of_accepted(number: OrderNumber) -> str:
+def of(came_from: LaneState, happening: Happening) -> str:
+    """Return what the lane says when this happens; empty where nothing is said."""
+    if happening.admission is not None:
+        return _of_accepted(happening.admission.order.placed.number)
+    if happening.not_admitted is not None:
+        return NOT_ADMITTED[happening.not_admitted]
+    if happening.event is LaneEvent.WEIGHT_FAILED and happening.check is not None:
+        return _of_failed(happening.check)
+    return _FIXED.get((came_from, happening.event)) or _BY_EVENT.get(happening.event, "")
+
+
+def _of_accepted(number: OrderNumber) -> str:
     return f"Order {' '.join(number[-4:])}. Please put everything on the scale."
 
 
-def of_failed(check: ExitCheck) -> str:
+def _of_failed(check: ExitCheck) -> str:
     """Return the sentence for a weight that does not fit, with its cause and the likely product."""
     assert check.cause is not None  # noqa: S101 - a failed check has a cause, by its contract
     direction, cause = _CAUSES[check.cause]
@@ -55,8 +68,3 @@ def of_failed(check: ExitCheck) -> str:
         f"Your goods weigh {spoken_mass(Mass(abs(check.amiss)))} {direction} than what was paid. {cause}{perhaps} "
         "Please check your goods, and scan your code again."
     )
-
-
-def of(state: LaneState, event: LaneEvent) -> str:
-    """Return the sentence of a pair that needs nothing else to be known; empty where nothing is said."""
-    return _FIXED.get((state, event)) or _BY_EVENT.get(event, "")

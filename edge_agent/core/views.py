@@ -113,6 +113,8 @@ class LaneCard(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""
     deactivator_live: bool = False
     barrier_open: bool = False
+    holds: IncidentId | None = None
+    """The open weight alarm whose order waits here: staff may let it through."""
 
 
 class IncidentCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +127,10 @@ class IncidentCard(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     evidence: tuple[str, ...]
     resolved_by: str = ""
+    let_through: bool = False
+    """Resolved by letting the shopper through."""
+    may_let_through: bool = False
+    """The order still waits at its lane, so staff may check the goods and let it through."""
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):

@@ -125,13 +125,19 @@ class Counter:
 
     # ── staff ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def resolve(self, incident_id: IncidentId, staff: StaffId) -> None:
-        """Close an incident.
+    async def resolve(self, incident_id: IncidentId, staff: StaffId, *, let_through: bool = False) -> None:
+        """Close an incident; with `let_through`, the lane that holds its order opens: staff checked the goods.
 
         Raises:
-            StaffRefusedError: unknown-incident.
+            StaffRefusedError: unknown-incident; not-at-lane (no order of this incident waits to be let through).
         """
-        await self._recorder.submit(lambda shop, _: incident.resolve(shop, incident_id, staff))
+        await self._recorder.submit(
+            lambda shop, _: (
+                incident.let_through(shop, incident_id, staff, self._lane_cards())
+                if let_through
+                else incident.resolve(shop, incident_id, staff)
+            )
+        )
 
     async def set_withdrawn(self, cart: CartId, staff: StaffId, withdrawn: bool) -> None:
         """Take a cart out of service, or put it back. Returns when the cart was told; the console shows when it did.
@@ -161,11 +167,11 @@ class Counter:
         return picture.phone(self._recorder.shop, shopper, self._around())
 
     def console(self) -> ConsoleView:
-        shop, around = self._recorder.shop, self._around()
+        shop, around, lanes = self._recorder.shop, self._around(), self._lane_cards()
         return ConsoleView(
             revision=around.revision, store=self._store, now_ms=around.now_ms,
             broker_online=self._presence.broker_online, carts=console_picture.cart_cards(shop, around),
-            lanes=self._lane_cards(), incidents=console_picture.incident_cards(shop),
+            lanes=lanes, incidents=console_picture.incident_cards(shop, lanes),
             counters=console_picture.counters(
                 shop, repeated=self._ingest.repeated, gaps=self._ingest.gaps,
                 unreadable=self._ingest.strangers.unreadable,

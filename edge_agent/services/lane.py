@@ -12,21 +12,23 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from cart_protocol.ids import LaneId, StaffId, StoreId, TokenId
+from cart_protocol.ids import IncidentId, LaneId, StoreId, TokenId
 from cart_protocol.mass import Mass, shown
 from edge_agent.core import exit_check, lane_facts, lane_sequence, lane_speech
 from edge_agent.core.events import Fact, IncidentResolved, NewId, StoreEvent
 from edge_agent.core.exit_check import CartTotal, ExitCheck
 from edge_agent.core.exit_token import Verify
 from edge_agent.core.exit_weighing import Settling
-from edge_agent.core.lane_admission import Admission, NotAdmitted, NotAdmittedError, admit
+from edge_agent.core.lane_admission import Admission, NotAdmittedError, admit
 from edge_agent.core.lane_facts import LaneContext
+from edge_agent.core.lane_happening import Happening
 from edge_agent.core.lane_sequence import Effect, LaneEvent, LaneState
 from edge_agent.core.shop import Shop
 from edge_agent.core.views import LaneCard
 from edge_agent.ports import DeviceError, EasSignal, LaneDevices, Weight
 from edge_agent.services.lane_outputs import LaneOutputs
 from edge_agent.services.lane_senses import listen, poll_scale
+from edge_agent.services.lane_voice import LaneVoice
 from edge_agent.services.record import Recorder
 
 _log = structlog.get_logger(__name__)
@@ -36,20 +38,7 @@ _REREAD_S = 2.0
 """A scanner reports the same code again as long as it sees it: that is one code."""
 _RETRY_OUTPUTS_S = 5.0
 _LONGEST_CODE = 512
-
-
-class Happening(msgspec.Struct, frozen=True, kw_only=True):
-    """Something the lane must react to, with what belongs to it."""
-
-    event: LaneEvent
-    code: str = ""
-    admission: Admission | None = None
-    not_admitted: NotAdmitted | None = None
-    check: ExitCheck | None = None
-    device: str = ""
-    trouble: str = ""
-    staff: StaffId | None = None
-    timer: int = 0
+_OVERTAKEN = "staff ended an alarm that another one had overtaken"
 
 
 class _Customer(msgspec.Struct, kw_only=True):
@@ -80,6 +69,7 @@ class Lane:
         self.state = LaneState.IDLE
         self.refused: Counter[str] = Counter()
         """What came at a wrong time, by reason; and codes that opened nothing, by reason."""
+        self.voice = LaneVoice(self.lane, devices.speaker)
         self._devices = devices
         self._outputs = LaneOutputs(devices)
         self._recorder = recorder
@@ -90,7 +80,6 @@ class Lane:
         self._hold_s = hold_s
         self._holds = {} if holds is None else holds
         self._happenings: asyncio.Queue[Happening] = asyncio.Queue()
-        self._sentences: asyncio.Queue[str] = asyncio.Queue()
         self._customer = _Customer()
         self._settling: Settling | None = None
         self._lost: dict[str, str] = {}
@@ -101,7 +90,6 @@ class Lane:
         self._timer: asyncio.TimerHandle | None = None
         self._timers = 0
         self._last_code, self._last_code_s = "", float("-inf")
-        self._said = ""
         recorder.listen(self._committed)
 
     async def run(self) -> None:
@@ -115,7 +103,7 @@ class Lane:
             self._guard(self._outputs.begin)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._serve())
-                tasks.create_task(self._speak())
+                tasks.create_task(self.voice.run())
                 tasks.create_task(self._retry_outputs())
                 tasks.create_task(poll_scale(devices.scale, self._interval_s, self._weighed, self._trouble))
                 tasks.create_task(listen("scanner", devices.scanner.read, self._code_read, self._trouble))
@@ -136,7 +124,7 @@ class Lane:
             lane=self.lane,
             state=self.state,
             order_number=admission.order.placed.number if admission else None,
-            said=self._said,
+            said=self.voice.said,
             expected=shown(check.expected) if check else "",
             measured=shown(check.measured) if check else "",
             tolerance=shown(check.tolerance) if check else "",
@@ -144,7 +132,14 @@ class Lane:
             cause=self._cause,
             deactivator_live=self._outputs.deactivator_live,
             barrier_open=self._outputs.barrier_open,
+            holds=self._held_incident(),
         )
+
+    def _held_incident(self) -> IncidentId | None:
+        """Return the weight alarm whose order staff may let through now: nothing else must be wrong here."""
+        if self.state is not LaneState.FAILED or self._alarm_coming or self._lost:
+            return None
+        return self._recorder.shop.incidents.open_about(self._alarm)
 
     # ── what the devices and the staff say ───────────────────────────────────────────────────────────────────────
 
@@ -191,7 +186,8 @@ class Lane:
             if not isinstance(fact.event, IncidentResolved) or not self._alarm:
                 continue
             if self._recorder.shop.incidents.by_id[fact.event.incident].raised.key == self._alarm:
-                self._happened(Happening(event=LaneEvent.RESOLVED, staff=fact.event.staff))
+                event = LaneEvent.LET_THROUGH if fact.event.let_through else LaneEvent.RESOLVED
+                self._happened(Happening(event=event, staff=fact.event.staff, alarm=self._alarm))
 
     def _happened(self, happening: Happening) -> None:
         self._happenings.put_nowait(happening)
@@ -210,14 +206,15 @@ class Lane:
         if event is LaneEvent.HOLD_ENDED and happening.timer != self._timers:
             return  # stopped or started anew after it had fired
         step = lane_sequence.step(came_from, event)
-        if step.refused:
-            self.refused[step.refused] += 1
-            _log.info("lane event refused", lane=self.lane, state=came_from, on=event, why=step.refused)
+        refused = step.refused or (_OVERTAKEN if happening.alarm and happening.alarm != self._alarm else "")
+        if refused:
+            self.refused[refused] += 1
+            _log.info("lane event refused", lane=self.lane, state=came_from, on=event, why=refused)
             return
         self.state = step.state
         self._note(came_from, happening)
         try:
-            await self._carry_out(step.effects, happening, self._sentence(came_from, happening))
+            await self._carry_out(step.effects, happening, lane_speech.of(came_from, happening))
         except DeviceError as error:
             self._guard(self._outputs.make_safe)
             self._trouble("outputs", str(error))
@@ -225,7 +222,7 @@ class Lane:
             self._alarm_coming = False
         if self.state not in (LaneState.FAILED, LaneState.TAG_ALARM):
             self._alarm = ""
-        if self.state is LaneState.IDLE and self._lost:  # lost while an alarm stood, which came first
+        if self.state in (LaneState.IDLE, LaneState.PASSED) and self._lost:  # while an alarm stood, which came first
             device, trouble = next(iter(self._lost.items()))
             self._happened(Happening(event=LaneEvent.DEVICE_LOST, device=device, trouble=trouble))
         self._recorder.changes.bump()
@@ -238,16 +235,7 @@ class Lane:
         if happening.check is not None:
             customer.check = happening.check
         if self.state is not came_from or happening.event is LaneEvent.HOLD_ENDED:
-            self._cause = _cause_of(happening)
-
-    def _sentence(self, came_from: LaneState, happening: Happening) -> str:
-        if happening.admission is not None:
-            return lane_speech.of_accepted(happening.admission.order.placed.number)
-        if happening.not_admitted is not None:
-            return lane_speech.NOT_ADMITTED[happening.not_admitted]
-        if happening.event is LaneEvent.WEIGHT_FAILED and happening.check is not None:
-            return lane_speech.of_failed(happening.check)
-        return lane_speech.of(came_from, happening.event)
+            self._cause = happening.cause
 
     async def _carry_out(self, effects: Sequence[Effect], happening: Happening, sentence: str) -> None:
         failures = [
@@ -260,7 +248,7 @@ class Lane:
             if effect is Effect.LOOK_UP:
                 await self._look_up(happening.code)
             elif effect is Effect.SAY:
-                self._say(sentence)
+                self.voice.say(sentence)
             elif effect not in lane_sequence.PROTECTIVE | lane_sequence.RECORDED:
                 self._do(effect)
 
@@ -318,8 +306,8 @@ class Lane:
     def _do(self, effect: Effect) -> None:
         """Carry out one effect that needs no waiting. A repeated one changes nothing."""
         match effect:
-            case Effect.ENABLE_DEACTIVATOR | Effect.OPEN_BARRIER if self._alarm_coming:
-                pass  # a live tag was seen since this was decided: the lane stays shut
+            case Effect.ENABLE_DEACTIVATOR | Effect.OPEN_BARRIER if self._alarm_coming or self._lost:
+                pass  # a live tag was seen, or a device lost, since this was decided: the lane stays shut
             case Effect.START_HOLD:
                 self._start_timer()
             case Effect.STOP_HOLD:
@@ -366,22 +354,6 @@ class Lane:
             self._timer.cancel()
             self._timer = None
 
-    def _say(self, sentence: str) -> None:
-        self._said = sentence
-        self._sentences.put_nowait(sentence)
-
-    async def _speak(self) -> None:
-        """Speak the newest sentence; what was overtaken while another was spoken is no longer true."""
-        while True:
-            sentence = await self._sentences.get()
-            while not self._sentences.empty():
-                sentence = self._sentences.get_nowait()
-            try:
-                await self._devices.speaker.say(sentence)
-            except DeviceError as error:
-                self.refused["speaker"] += 1
-                _log.error("lane cannot speak", lane=self.lane, sentence=sentence, what=str(error))
-
     async def _retry_outputs(self) -> None:
         """Outputs answer nothing by themselves: after a failure, try whether the safe state can be set again."""
         while True:
@@ -392,17 +364,3 @@ class Lane:
                 except DeviceError:
                     continue
                 self._trouble("outputs", None)
-
-
-def _cause_of(happening: Happening) -> str:
-    """Return the console's word for why the lane does not serve, or nothing where it does."""
-    match happening.event:
-        case LaneEvent.ORDER_REFUSED:
-            return str(happening.not_admitted)
-        case LaneEvent.WEIGHT_FAILED if happening.check is not None:
-            return str(happening.check.cause)
-        case LaneEvent.TAG_ALARM:
-            return "unpaid-goods"
-        case LaneEvent.DEVICE_LOST:
-            return f"{happening.device}: {happening.trouble}"
-    return ""

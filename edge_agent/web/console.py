@@ -168,6 +168,13 @@ class ConsoleController(Controller):
         incident = IncidentId(request.path_params["incident"][:64])
         return await pages.command(request, Duty.RESOLVE_ALARM, lambda staff: pages.desk.resolve(incident, staff))
 
+    @post("/console/incidents/{incident:str}/let-through", include_in_schema=False)
+    async def let_through(self, request: Asking) -> Response[Any]:
+        pages = _pages(request)
+        incident = IncidentId(request.path_params["incident"][:64])
+        act = functools.partial(pages.desk.resolve, incident, let_through=True)
+        return await pages.command(request, Duty.RESOLVE_ALARM, act)
+
     @post("/console/carts/{cart:str}/explain", include_in_schema=False)
     async def explain(self, request: Asking) -> Response[Any]:
         pages, cart = _pages(request), _cart_of(request)

@@ -21,7 +21,7 @@ import edge_agent.config
 from cart_protocol import messages, topics
 from cart_protocol.basket import CartEvent
 from cart_protocol.host.configuration import read
-from edge_agent.core.lane_sequence import LaneEvent, LaneState, step
+from edge_agent.core.lane_sequence import REFUSED, TABLE, LaneEvent, LaneState, step
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -210,6 +210,17 @@ def test_the_example_files_can_be_used_and_name_every_key(
     assert set(settings.__struct_fields__) == named_tables | {
         key for key in settings.__struct_fields__ if re.search(rf"^{key} = ", example, flags=re.MULTILINE)
     }
+
+
+def test_the_lane_page_lists_exactly_what_happens_and_what_is_refused() -> None:
+    text = (DOCS / "LANE.md").read_text(encoding="utf-8")
+    moves, refusals = (
+        re.findall(r"^\| ([a-z, -]+) \| ([a-z, -]+) \|", text.split(f"## {title}\n")[1].split("\n## ")[0], re.MULTILINE)
+        for title in ("The table", "What changes nothing")
+    )
+    refused = [(state, event) for event, states in refusals[2:] for state in states.split(", ")]
+    assert moves[2:] == list(TABLE)
+    assert sorted(refused) == sorted(REFUSED)
 
 
 def test_what_the_lane_page_says_of_every_state_is_so() -> None:

@@ -150,6 +150,13 @@ def test_the_read_tables_say_what_the_facts_say(address: str) -> None:
     assert rows(address, "SELECT cause, resolved_by FROM incident") == [("not-scanned", "mia")]
 
 
+def test_what_an_older_version_wrote_still_reads() -> None:
+    resolved = decode(b'{"type":"IncidentResolved","incident":"i1","staff":"mia"}')
+    assert resolved == IncidentResolved(incident=IncidentId("i1"), staff=StaffId("mia"), let_through=False)
+    released = decode(b'{"type":"LaneReleased","lane":"l","staff":"mia","reason":"resolved"}')
+    assert (kind_of(released), stream_of(released)) == ("LaneReleased", "lane/l")
+
+
 def test_an_entry_of_a_newer_version_is_named_not_skipped() -> None:
     with pytest.raises(UnreadableFactError, match="newer version"):
         decode(b'{"type":"DroneLanded","where":"roof"}')

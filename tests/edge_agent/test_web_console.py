@@ -8,10 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from edge_agent.core.staff import Role
 from edge_agent.store.staff import StaffFile, StaffFileError
-from tests.web_desk import OPEN_SESAME, Shop, quick_hasher, staff_file
+from tests.web_desk import OPEN_SESAME, SCAN_AGAIN, Shop, quick_hasher, staff_file
 
 
 @pytest.fixture
@@ -135,6 +136,7 @@ async def test_guessing_a_password_is_slowed_down_also_from_many_addresses(shop:
 
 COMMANDS = {
     "/console/incidents/i2/resolve": ("resolve i2", {Role.ATTENDANT, Role.MANAGER}),
+    "/console/incidents/i2/let-through": ("let-through i2", {Role.ATTENDANT, Role.MANAGER}),
     "/console/carts/c3/explain": ("explain c3", {Role.ATTENDANT, Role.MANAGER}),
     "/console/carts/c2/withdraw": ("withdraw c2", {Role.MANAGER}),
     "/console/carts/c8/restore": ("restore c8", {Role.MANAGER}),
@@ -155,7 +157,7 @@ async def test_the_server_lets_each_role_do_its_duties_and_no_more(
     else:
         assert (answer.status_code, answer.json()["reason"]) == (403, "not-allowed")
         assert shop.desk.calls == []
-    assert (path in (await http.get("/console")).text) == (role in allowed and "resolve" not in path)
+    assert (path in (await http.get("/console")).text) == (role in allowed and "incidents" not in path)
 
 
 async def test_a_command_without_sign_in_or_without_the_token_does_nothing(shop: Shop, http: httpx.AsyncClient) -> None:
@@ -181,6 +183,33 @@ async def test_resolving_by_the_pages_own_form_returns_to_the_console(http: http
     answer = await http.post("/console/incidents/i2/resolve", data=form)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/console")
     assert "No open alarms." in (await http.get("/console")).text
+
+
+async def test_a_stopped_shopper_is_let_through_by_the_pages_own_form(shop: Shop, http: httpx.AsyncClient) -> None:
+    await sign_in(http, "adam")
+    page = (await http.get("/console")).text
+    assert page.index("Goods checked: let through") < page.index("Dismiss: shopper scans again")
+    form = {"_csrf": await csrf_of(http, "/console")}
+    answer = await http.post("/console/incidents/i2/let-through", data=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/console")
+    assert shop.desk.calls == ["let-through i2 adam"]
+    page = (await http.get("/console")).text
+    assert "No open alarms." in page
+    assert "let through by adam" in page
+
+
+async def test_who_no_longer_waits_at_the_lane_is_to_scan_again(shop: Shop, http: httpx.AsyncClient) -> None:
+    gone = tuple(replace(each, may_let_through=False) for each in shop.desk.board.incidents)
+    shop.desk.board = replace(shop.desk.board, incidents=gone)
+    await sign_in(http, "adam")
+    page = (await http.get("/console")).text
+    assert "let through" not in page
+    assert "Resolve<" in page
+    refused = await http.post("/console/incidents/i2/let-through", data={"_csrf": await csrf_of(http, "/console")})
+    assert refused.status_code == 409
+    assert SCAN_AGAIN in refused.text
+    answer = await command(http, "/console/incidents/i2/let-through")
+    assert (answer.status_code, answer.json()) == (409, {"reason": "not-at-lane", "sentence": SCAN_AGAIN})
 
 
 # ── the staff file ───────────────────────────────────────────────────────────────────────────────────────────────
