@@ -14,9 +14,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str
     """What shoppers read on pages and receipts."""
     registration: str = ""
-    """Company or tax registration number, for the receipt."""
+    """Company or tax registration number, kept for the receipt; nothing shows it yet."""
     address: str = ""
-    """Postal address, for the receipt."""
+    """Postal address, kept for the receipt; nothing shows it yet."""
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

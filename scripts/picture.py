@@ -84,7 +84,7 @@ class Photographer:
             lane.scan(token)
             await lane.outcome(20)
             await self._console("console-alarm")
-            await lane.call_attendant()
+            await lane.call_attendant(goods_paid=False)
             lane.place(units)
             lane.scan(token)
             await lane.outcome(20)

@@ -16,6 +16,7 @@ LANE = "2"
 _DEACTIVATION_S = 0.15
 """How long goods lie on a live pad before their tags are dead."""
 _LOOK_S = 0.05
+_ATTENDANT_COMES_S = 3.0
 _CONTACT_S = 0.3
 """How long a contact stays closed for one passage or alarm."""
 
@@ -29,8 +30,8 @@ class Wires(Protocol):
 
 
 class Attendant(Protocol):
-    async def resolve_all(self, where: str) -> int:
-        """Resolve every open alarm of a place; return how many there were."""
+    async def resolve_all(self, where: str, *, goods_paid: bool) -> int:
+        """Resolve every open alarm of a place, letting through whose goods are all paid; return how many there were."""
 
 
 class ExitLane:
@@ -87,9 +88,10 @@ class ExitLane:
         await self._until_low(BARRIER)
         return silent
 
-    async def call_attendant(self) -> None:
+    async def call_attendant(self, *, goods_paid: bool) -> None:
+        await asyncio.sleep(_ATTENDANT_COMES_S)
         for _ in range(40):
-            if await self._attendant.resolve_all(f"lane {LANE}"):
+            if await self._attendant.resolve_all(f"lane {LANE}", goods_paid=goods_paid):
                 break
             await asyncio.sleep(0.25)
         await self._until_low(RED)

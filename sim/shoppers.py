@@ -57,8 +57,8 @@ class ExitLane(Protocol):
     async def walk_through(self, carried: list[Unit]) -> bool:
         """Go through the pedestals; return whether they stayed silent."""
 
-    async def call_attendant(self) -> None:
-        """An attendant reads the alarm on the console, takes what is not paid, and resolves it."""
+    async def call_attendant(self, *, goods_paid: bool) -> None:
+        """An attendant looks at the goods and says on the console: let through, or try again without the rest."""
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -303,20 +303,29 @@ class Trip:
             outcome = await self._lane.outcome(20)
             if outcome == "open":
                 self._tally.waits_s.append(asyncio.get_running_loop().time() - began)
-                if await self._lane.walk_through(self._in_cart + self._pocketed()):
-                    self._lane.clear()
-                    await self._phone.until(lambda state: state.phase in {"goodbye", "unbound"}, 10)
+                if await self._walk_out():
                     return
                 outcome = "alarm"
             if outcome == "nothing":
                 self._note(f"the lane did nothing for {self._cart.name}")
             self._caught = self._caught or outcome == "alarm"
-            await self._lane.call_attendant()
+            await self._lane.call_attendant(goods_paid=not self._hidden)
+            if not self._hidden and await self._lane.outcome(5) == "open":
+                await self._walk_out()
+                return
             self._lane.clear()
             self._hidden.clear()
             on_scale = list(self._in_cart)
             await asyncio.sleep(1)
         self._give_up("the lane never let the shopper through")
+
+    async def _walk_out(self) -> bool:
+        """Go through the gate with everything; return whether it stayed silent."""
+        if not await self._lane.walk_through(self._in_cart + self._pocketed()):
+            return False
+        self._lane.clear()
+        await self._phone.until(lambda state: state.phase in {"goodbye", "unbound"}, 10)
+        return True
 
     def _pocketed(self) -> list[Unit]:
         return self._hidden if self._character is not Character.ADDS_AFTER_PAYING else []

@@ -225,6 +225,8 @@ class Stage:
         for mischief in self._mischief:
             mischief.cancel()
         await asyncio.gather(*self._mischief, return_exceptions=True)
+        for cart in self.carts:
+            cart.wake()
         deadline = self.loop.time() + _SETTLE_S
         # An outbox has no event for "empty", and virtual time is free.
         while any(cart.unacknowledged for cart in self.carts) and self.loop.time() < deadline:  # noqa: ASYNC110
@@ -251,13 +253,14 @@ class Stage:
             mirrors_agree=mirrors_agree, sentences=self._speaker.said,
         )  # fmt: skip
 
-    async def resolve_all(self, where: str) -> int:
+    async def resolve_all(self, where: str, *, goods_paid: bool) -> int:
         """The attendant (sim.exit_lane.Attendant), at the console's own counter."""
         cards = [
             card for card in self._agent.counter.console().incidents if card.where == where and not card.resolved_by
         ]
         for card in cards:
-            await self._agent.counter.resolve(card.incident, StaffId("attendant"))
+            let_through = goods_paid and card.may_let_through
+            await self._agent.counter.resolve(card.incident, StaffId("attendant"), let_through=let_through)
         return len(cards)
 
 
@@ -301,6 +304,11 @@ class StagedCart:
         await self.stop()
         await asyncio.sleep(dark_s)
         self.start()
+
+    def wake(self) -> None:
+        """Switch it on if it is dark."""
+        if self._program.done():
+            self.start()
 
     def part(self, away_s: float) -> None:
         """Roll into a corner without radio for a while."""

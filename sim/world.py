@@ -120,14 +120,16 @@ class ConsoleAttendant:
         form = {"_csrf": found[1] if found else "", "name": self._name, "password": self._password}
         await self._http.post("/console/sign-in", data=form)
 
-    async def resolve_all(self, where: str) -> int:
-        """Resolve every open alarm of a place; return how many there were."""
+    async def resolve_all(self, where: str, *, goods_paid: bool) -> int:
+        """Resolve every open alarm of a place, letting through whose goods are all paid; return how many there were."""
         answer = await self._console()
         resolved = 0
         for incident in answer.json()["incidents"]:
             if incident["where"] == where and not incident["resolved_by"]:
+                decision = "let-through" if goods_paid and incident["may_let_through"] else "resolve"
                 done = await self._http.post(
-                    f"/console/incidents/{incident['incident']}/resolve", headers={"X-CSRF": answer.headers["X-CSRF"]}
+                    f"/console/incidents/{incident['incident']}/{decision}",
+                    headers={"X-CSRF": answer.headers["X-CSRF"]},
                 )
                 resolved += done.is_success
         return resolved

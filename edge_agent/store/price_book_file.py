@@ -1,8 +1,7 @@
 """The catalogue file that a shop keeps by hand: TOML (or the same tree as JSON) to a price book.
 
-Masses are in grams, prices are decimal strings, nutrition is per 100 g or 100 ml; see edge_agent/catalogue/demo.toml
-for every key. Everything that is wrong is reported at once, with file, line, product and remedy; half a catalogue is
-never used.
+Masses are in grams, prices are decimal strings, nutrition is per 100 g or 100 ml; docs/PRICE_BOOK.md describes every
+key. Everything that is wrong is reported at once, with file, line, product and remedy; half a catalogue is never used.
 """
 
 import datetime as dt

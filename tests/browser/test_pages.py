@@ -212,6 +212,18 @@ async def test_staff_resolve_an_alarm_and_see_it_go(browser: Browser, address: s
     await page.close()
 
 
+async def test_staff_let_a_stopped_shopper_through(browser: Browser, shop: Shop, address: str) -> None:
+    page = await browser.new_page()
+    await page.goto(f"{address}/console")
+    await page.fill("#name", "adam")
+    await page.fill("#password", OPEN_SESAME)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.locator("#let-through-i2:not([aria-disabled])").click()
+    await expect(page.get_by_text("No open alarms.")).to_be_visible()
+    assert shop.desk.calls == ["let-through i2 adam"]
+    await page.close()
+
+
 # ── for everybody ────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -22,6 +22,7 @@ from cart_protocol import messages, topics
 from cart_protocol.basket import CartEvent
 from cart_protocol.host.configuration import read
 from edge_agent.core.lane_sequence import REFUSED, TABLE, LaneEvent, LaneState, step
+from edge_agent.store import price_book_file
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -210,6 +211,27 @@ def test_the_example_files_can_be_used_and_name_every_key(
     assert set(settings.__struct_fields__) == named_tables | {
         key for key in settings.__struct_fields__ if re.search(rf"^{key} = ", example, flags=re.MULTILINE)
     }
+
+
+def test_every_key_has_its_meaning() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \|.*\| (.*) \|$", (DOCS / "CONFIGURATION.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(rows) > 50
+    assert [key for key, told in rows if not told] == []
+
+
+def test_the_price_books_page_tells_every_key_and_its_example_can_be_used(tmp_path: Path) -> None:
+    text = (DOCS / "PRICE_BOOK.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    file = tmp_path / "price_book.toml"
+    file.write_text(example, encoding="utf-8")
+    assert len(price_book_file.read_price_book(file).products) == 2
+    kinds = [kind for kind in vars(price_book_file).values() if isinstance(kind, type(msgspec.Struct))]
+    written = {key for kind in kinds if kind.__module__ == price_book_file.__name__ for key in kind.__struct_fields__}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == written - {"product", "label"}
+    assert set(re.findall(r"\b\w+(?= = )", example)) == written - {"product", "label"}
+    assert all(f"`{allergen}`" in text for allergen in price_book_file.ALLERGENS)
 
 
 def test_the_lane_page_lists_exactly_what_happens_and_what_is_refused() -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from cart_firmware.services import report
 from edge_agent.core.views import ConsoleView, LaneCard
-from sim.exit_lane import BARRIER, LANE, RED
+from sim.exit_lane import BARRIER, LANE
 from sim.goods import Unit
 from sim.live_shop import LiveShop
 from sim.phone import PhoneState, RefusedError
@@ -198,10 +198,6 @@ async def lane_card(shop: LiveShop) -> LaneCard:
 def lane_pin(shop: LiveShop, pin: int) -> bool:
     """Return the level of one of the lane's outputs: BARRIER, RED and the like of sim.exit_lane."""
     return shop.world.street.lane_pins(LANE).level(pin)
-
-
-def lane_is_shut(shop: LiveShop) -> bool:
-    return lane_pin(shop, RED) and not lane_pin(shop, BARRIER)
 
 
 async def agreed_books(shop: LiveShop) -> Ledgers:

@@ -16,7 +16,7 @@ def broken(day: StagedDay) -> list[str]:
 
 @pytest.fixture(scope="module")
 def fair_day() -> StagedDay:
-    return stage_day(trips=10, carts=3, seed=7)
+    return stage_day(trips=10, carts=3, seed=5)
 
 
 def test_a_fair_day_ends_with_every_book_in_agreement(fair_day: StagedDay) -> None:
@@ -31,8 +31,16 @@ def test_each_thief_was_stopped_and_the_lane_said_why(fair_day: StagedDay) -> No
 
 
 def test_the_same_seed_is_the_same_day(fair_day: StagedDay) -> None:
-    again = stage_day(trips=10, carts=3, seed=7)
+    again = stage_day(trips=10, carts=3, seed=5)
     assert (again.tally, again.ledgers, again.sentences) == (fair_day.tally, fair_day.ledgers, fair_day.sentences)
+
+
+def test_an_honest_basket_beyond_three_sigma_is_let_through_by_staff() -> None:
+    """The goods of one shopper of this day are all a little heavy: one basket in some hundred is, by design."""
+    day = stage_day(trips=10, carts=3, seed=7)
+    assert day.tally.honest_stopped == 1
+    assert day.tally.gave_up == 0
+    assert day.status.orders_paid == day.status.exits == 10
 
 
 def mischief(stage: Stage) -> None:
