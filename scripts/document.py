@@ -312,7 +312,7 @@ _EDGE_EXAMPLE: dict[str, object] = {
     "database": "sqlite:////var/lib/cartwright/store.db",
     "price_book": "/etc/cartwright/price_book.toml",
     "signing_key": "/etc/cartwright/keys/signing.key",
-    "staff": "/etc/cartwright/staff.json",
+    "staff": "/var/lib/cartwright/staff.json",
     "lanes.lane": "lane-2",
     "lanes.scale": "8217:/dev/serial/by-path/SCALE",
     "lanes.scanner": "serial:/dev/serial/by-path/SCANNER",

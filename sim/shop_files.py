@@ -86,7 +86,7 @@ def write_edge(files: ShopFiles, *, catalogue: Path) -> None:
 database = "sqlite:///{files.store / "state" / "store.db"}"
 price_book = "{catalogue}"
 signing_key = "{files.store / "keys" / "signing.key"}"
-staff = "{files.store / "staff.json"}"
+staff = "{files.store / "state" / "staff.json"}"
 
 [identity]
 store = "demo"

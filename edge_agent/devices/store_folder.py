@@ -2,11 +2,12 @@
 
 edge.toml           the agent's configuration
 price_book.toml     the catalogue that the shop keeps by hand
-staff.json          who may sign in
 authority/          the certificate authority with its private key: the agent never reads it, back it up
 certificates/       the agent's own certificate and key
 keys/signing.key    signs price books and exit tokens; carts hold its public half
 broker/             mosquitto's configuration, access list, certificate and revocations
+
+The journal and the staff's roll (staff.json) are the agent's own and lie in its state folder.
 """
 
 import getpass
@@ -150,7 +151,7 @@ def _edge_toml(folder: Path, state: Path, new: NewStore) -> str:
 database = {_text(f"sqlite:///{state / 'store.db'}")}
 price_book = {_text(folder / "price_book.toml")}
 signing_key = {_text(folder / "keys" / "signing.key")}
-staff = {_text(folder / "staff.json")}
+staff = {_text(state / "staff.json")}
 
 [identity]
 store = {_text(new.store)}
