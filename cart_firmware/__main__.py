@@ -16,7 +16,6 @@ from cart_firmware.config import Settings
 from cart_firmware.core.calibration import Calibration, CalibrationError
 from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.load_cells import open_load_cell
-from cart_firmware.devices.signature import PublicKeyError, Verifier
 from cart_firmware.perception.reader import Reader
 from cart_firmware.screen.server import ScreenServer
 from cart_firmware.services import report
@@ -25,7 +24,9 @@ from cart_firmware.services.store_link import MqttStoreLink, will
 from cart_protocol.host.clock import Clock, HostClock, HostDice, IdMint
 from cart_protocol.host.configuration import ConfigurationError, read
 from cart_protocol.host.logs import configure
+from cart_protocol.host.plain_errors import explained
 from cart_protocol.host.service_manager import ServiceManager
+from cart_protocol.host.signature import KeyFileError, Verifier
 from cart_protocol.ids import InvalidIdError, cart_id, store_id
 from cart_protocol.link.mqtt import LinkError, MqttLink, MqttSettings, TlsFiles
 from cart_protocol.link.outbox import OutboxError, SqliteOutbox
@@ -33,7 +34,7 @@ from cart_protocol.topics import subscriptions_of_cart
 
 _OUTBOX = "outbox.sqlite"
 _EPOCHS = 2**53 - 1
-_EXPLAINED = (CalibrationError, ConfigurationError, InvalidIdError, LinkError, OutboxError, PublicKeyError)
+_EXPLAINED = (CalibrationError, ConfigurationError, InvalidIdError, LinkError, OutboxError, KeyFileError)
 """Errors whose text already says what to do; a traceback would only hide it."""
 
 
@@ -67,7 +68,7 @@ Config = Annotated[Path, typer.Option("--config", help="The cart's configuration
 
 
 def main() -> None:
-    with _explained():
+    with explained("cart-firmware", _EXPLAINED):
         app()
 
 
@@ -226,25 +227,6 @@ def _read_aloud(value: object) -> str:
             return "yes" if value else "no"
         case _:
             return str(value)
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """End with the text of an error that explains itself, in place of a traceback; anything else comes through."""
-    try:
-        yield
-    except* _EXPLAINED as group:
-        for error in _leaves(group):
-            sys.stderr.write(f"cart-firmware: {error}\n")
-        sys.exit(2)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,9 @@ import typer
 from cart_protocol.host.clock import Clock, HostClock, HostDice, IdMint
 from cart_protocol.host.configuration import ConfigurationError, read
 from cart_protocol.host.logs import configure
+from cart_protocol.host.plain_errors import explained
 from cart_protocol.host.service_manager import ServiceManager
+from cart_protocol.host.signature import KeyFileError
 from cart_protocol.ids import InvalidIdError, StoreId, cart_id, store_id
 from cart_protocol.link.mqtt import LinkError, MqttLink, MqttSettings, TlsFiles
 from cart_protocol.topics import subscriptions_of_store
@@ -25,7 +27,7 @@ from edge_agent.devices import store_folder
 from edge_agent.devices.acquirer_http import HttpAcquirer, open_acquirer
 from edge_agent.devices.authority import AGENT, AuthorityError
 from edge_agent.devices.lanes import open_lane
-from edge_agent.devices.signature import Signer, SigningKeyError
+from edge_agent.devices.signature import Signer
 from edge_agent.devices.store_folder import NewCart, NewStore, StoreFolderError
 from edge_agent.ports import DeviceError
 from edge_agent.services.agent import Agent
@@ -39,7 +41,7 @@ from edge_agent.web.app import create_app, serve
 _DEMO_CATALOGUE = Path(__file__).parent / "catalogue" / "demo.toml"
 _FEED_EVERY_US = 1_000_000
 _EXPLAINED = (
-    AuthorityError, ConfigurationError, DeviceError, InvalidIdError, JournalError, LinkError, SigningKeyError,
+    AuthorityError, ConfigurationError, DeviceError, InvalidIdError, JournalError, LinkError, KeyFileError,
     StaffFileError, StoreFolderError,
 )  # fmt: skip
 """Errors whose text already says what to do; a traceback would only hide it."""
@@ -56,7 +58,7 @@ Config = Annotated[Path, typer.Option("--config", help="The agent's configuratio
 
 
 def main() -> None:
-    with _explained():
+    with explained("edge-agent", _EXPLAINED):
         app()
 
 
@@ -281,25 +283,6 @@ def _watchdog(manager: ServiceManager, clock: Clock) -> Callable[[], None]:
 def _public_address(web: Web) -> str:
     scheme = "https" if web.certificate else "http"
     return web.public_address.rstrip("/") or f"{scheme}://{web.host}:{web.port}"
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """End with the text of an error that explains itself, in place of a traceback; anything else comes through."""
-    try:
-        yield
-    except* _EXPLAINED as group:
-        for error in _leaves(group):
-            typer.echo(f"edge-agent: {error}", err=True)
-        sys.exit(1)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 if __name__ == "__main__":

@@ -119,16 +119,14 @@ class LiveShop:
                 "--state", str(files.store / "state"), "--broker-port", str(files.broker_port),
             ])  # fmt: skip
             name, password = STAFF
-            await run_once([
+            hired = run_once([
                 program("edge-agent"), "staff", "add", name, "--role", "manager", "--password", password,
                 "--config", str(made),
             ])  # fmt: skip
+            await asyncio.gather(hired, self._issue_carts(made))
+        else:
+            await self._issue_carts(made)
         for number in self._carts:
-            if not (files.cart(number) / "cart.toml").exists():
-                await run_once([
-                    program("edge-agent"), "issue-cart", f"c{number}", "--config", str(made),
-                    "--output", str(files.cart(number)),
-                ])  # fmt: skip
             write_cart(files, number, photos=bool(self._photographs))
         catalogue = files.store / "price_book.toml"
         if self._photographs:
@@ -139,6 +137,15 @@ class LiveShop:
         # The port that was free when the store was made may be taken today.
         broker = (files.store / "broker" / "mosquitto.conf").read_text()
         files.broker_config.write_text(_LISTENER.sub(f"listener {files.broker_port}", broker))
+
+    async def _issue_carts(self, made: Path) -> None:
+        """Make the certificates that are missing, one by one: an authority numbers what it signs."""
+        for number in self._carts:
+            folder = self.files.cart(number)
+            if not (folder / "cart.toml").exists():
+                await run_once([
+                    program("edge-agent"), "issue-cart", f"c{number}", "--config", str(made), "--output", str(folder),
+                ])  # fmt: skip
 
     def _backstage(self) -> list[Program]:
         files = self.files

@@ -25,6 +25,7 @@ from cart_firmware.services.cart import Cart
 from cart_firmware.services.store_link import MqttStoreLink, will
 from cart_protocol.basket import Basket
 from cart_protocol.host.clock import IdMint
+from cart_protocol.host.signature import Verifier
 from cart_protocol.ids import CartId, LaneId, ShopperId, StaffId, StoreId
 from cart_protocol.link.outbox import SqliteOutbox
 from cart_protocol.mass import grams
@@ -34,7 +35,7 @@ from edge_agent.core.refusals import RefusedError as StoreRefusedError
 from edge_agent.devices.eas import RelayDeactivator, RelayEasGate
 from edge_agent.devices.scale_8217 import Scale8217 as ScaleDriver
 from edge_agent.devices.serial_port import SerialPort
-from edge_agent.devices.signature import Signer, Verifier
+from edge_agent.devices.signature import Signer
 from edge_agent.devices.stack_lamp import Sounder, StackLamp
 from edge_agent.ports import Charge, ChargeStatus, LaneDevices
 from edge_agent.services.agent import Agent

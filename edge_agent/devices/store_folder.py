@@ -64,7 +64,7 @@ def create(folder: Path, new: NewStore, clock: Clock | None = None) -> Path:
 
     Raises:
         StoreFolderError: a store is there already.
-        AuthorityError, SigningKeyError: as those say.
+        AuthorityError, KeyFileError: as those say.
     """
     folder, state = folder.resolve(), new.state.resolve()
     configuration = folder / "edge.toml"
@@ -96,7 +96,7 @@ def issue_cart(folder: Path, new: NewCart, signer: Signer, bundle: Path, clock: 
     bundle.mkdir(parents=True, exist_ok=True)
     bundle.chmod(_PRIVATE)
     _keep(authority.issue(new.cart, "cart"), bundle)
-    signer.verifier.write(bundle / "price_book.pub")
+    write_public(bundle / "price_book.pub", signer.verifier.pem())
     write_public(bundle / "cart.toml", _cart_toml(new).encode())
     return bundle / "cart.toml"
 

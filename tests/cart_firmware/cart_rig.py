@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from cart_firmware.config import Broker, Identity, Settings
-from cart_firmware.devices.signature import Verifier
 from cart_firmware.perception.reader import Reader
 from cart_firmware.ports import Frame, Heard, LinkDown, LinkUp, LoadCellError, Sample, Unreadable
 from cart_firmware.services.cart import Cart
 from cart_protocol.basket import Basket, Position, evolve
 from cart_protocol.exchange import Adopt, Deliver, Exchange, Role, Send
 from cart_protocol.host.clock import IdMint
+from cart_protocol.host.signature import Verifier
 from cart_protocol.ids import CommandId, Epoch, Seq
 from cart_protocol.link.outbox import SqliteOutbox
 from cart_protocol.messages import (

@@ -37,7 +37,6 @@ NO_PART = {
         "cameras": "opens the configured one",
         "load_cells": "opens the configured one",
         "newest_frame": "what all cameras share",
-        "signature": "keys, no hardware",
     },
     "edge_agent": {
         "authority": "certificates, no hardware",

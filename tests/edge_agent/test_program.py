@@ -54,7 +54,7 @@ def test_secrets_are_closed_and_the_agent_never_gets_the_authoritys_key(config: 
 
 def test_a_store_is_not_made_twice(config: Path) -> None:
     again = edge_agent("init", config.parent, "--store", "s1", "--name", "x", "--state", config.parent / "state")
-    assert again.returncode == 1
+    assert again.returncode == 2
     assert "a store is there already" in again.stderr
 
 
@@ -76,7 +76,7 @@ def test_a_wrong_configuration_is_named_with_file_line_and_remedy(
     wrong = tmp_path / "edge.toml"
     wrong.write_text(config.read_text().replace(*change))
     run = edge_agent("run", "--config", wrong)
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert said in run.stderr
     assert f"{wrong}, line {line or ''}" in run.stderr
     assert "Traceback" not in run.stderr
@@ -88,7 +88,7 @@ def test_status_sums_the_books_beside_a_running_agent(tmp_path: Path, config: Pa
     asked = tmp_path / "edge.toml"
     asked.write_text("\n".join([f'database = "sqlite:///{database}"', *settings]))
     missing = edge_agent("status", "--config", asked)
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert "has the agent ever run" in missing.stderr
     assert not database.exists()
 

@@ -215,4 +215,3 @@ async def test_pay_submitted_many_times_charges_once(shop: LiveShop, visit: Visi
     after = await shop.acquirer_books()
     assert (after.charges - before.charges, after.captured_minor - before.captured_minor) == (1, to_pay.total_minor)
     await visit.leave(paid.exit_token or "")
-    await agreed_books(shop)
