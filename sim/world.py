@@ -11,7 +11,7 @@ from cart_protocol.host.clock import HostClock
 from sim.exit_lane import LANE, ExitLane
 from sim.goods import Unit
 from sim.optics.label import Label, Symbology
-from sim.optics.scene import Pass, Scene
+from sim.optics.scene import EMPTY, Pass, Scene
 from sim.phone import HttpPhone
 from sim.physics.load import Put, Roll
 from sim.shop_files import ShopFiles
@@ -66,6 +66,7 @@ class LiveCart:
         await asyncio.sleep(seconds)
 
     def put(self, unit: Unit) -> None:
+        self._street.set_scene(self.name, EMPTY)  # the label goes in with the pack
         self._on_platform.append(unit.mass_mg)
         self._street.add_load(self.name, Put(self._now_s() + _REACH_S, unit.mass_mg))
 
