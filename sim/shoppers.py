@@ -127,13 +127,13 @@ class Trip:
         except RefusedError as refusal:
             self._give_up(f"refused: {refusal.reason}: {refusal}")
         finally:
-            self._tally.thieves_stopped += self._caught and not honest
-            self._tally.honest_stopped += self._caught and honest
-            self._tally.finished += 1
             self._cart.empty()
             with contextlib.suppress(RefusedError):
                 await self._phone.hand_back()  # whoever paid has no cart any more; whoever gave up leaves it to others
             await self._phone.put_away()
+        self._tally.thieves_stopped += self._caught and not honest
+        self._tally.honest_stopped += self._caught and honest
+        self._tally.finished += 1
 
     # ── in the shop ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -115,6 +115,8 @@ class LaneCard(msgspec.Struct, frozen=True, kw_only=True):
     barrier_open: bool = False
     holds: IncidentId | None = None
     """The open weight alarm whose order waits here: staff may let it through."""
+    codes_refused: int = 0
+    """Codes shown here that opened nothing (forged, expired, used, unpaid, unknown), since the agent started."""
 
 
 class IncidentCard(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,8 +67,10 @@ class Lane:
     ) -> None:
         self.lane = devices.lane
         self.state = LaneState.IDLE
+        self.codes_refused: Counter[str] = Counter()
+        """Codes that opened nothing, by reason."""
         self.refused: Counter[str] = Counter()
-        """What came at a wrong time, by reason; and codes that opened nothing, by reason."""
+        """What came at a wrong time, by reason."""
         self.voice = LaneVoice(self.lane, devices.speaker)
         self._devices = devices
         self._outputs = LaneOutputs(devices)
@@ -133,6 +135,7 @@ class Lane:
             deactivator_live=self._outputs.deactivator_live,
             barrier_open=self._outputs.barrier_open,
             holds=self._held_incident(),
+            codes_refused=self.codes_refused.total(),
         )
 
     def _held_incident(self) -> IncidentId | None:
@@ -278,7 +281,7 @@ class Lane:
             try:
                 admission = self._admit(shop, code, now_ms)
             except NotAdmittedError as refusal:
-                self.refused[refusal.reason] += 1
+                self.codes_refused[refusal.reason] += 1
                 _log.info("code refused", lane=self.lane, why=str(refusal))
                 answers.append(Happening(event=LaneEvent.ORDER_REFUSED, not_admitted=refusal.reason))
             else:

@@ -284,7 +284,7 @@ def test_a_code_that_is_none_opens_nothing_and_is_told_why(
         await bay.come(change(token_of(floor).text), TWO_MILKS)
         assert (bay.state, bay.shut, bay.lane.card().cause) == (LaneState.IDLE, True, cause)
         assert bay.voice.said[-1].startswith(spoken)
-        assert bay.lane.refused[cause] == 1
+        assert bay.lane.codes_refused[cause] == 1
         await asyncio.sleep(HOLD_S)
         assert (bay.lamp.colour, bay.lane.card().cause) == (LampColour.OFF, "")
 
@@ -603,10 +603,10 @@ def test_a_code_held_before_the_scanner_counts_once(tmp_path: Path) -> None:
     async def story(floor: ShopFloor, bay: Bay) -> None:
         for _ in range(5):
             await bay.scan("1234567", wait_s=0.7)
-        assert bay.lane.refused["unknown"] == 1
+        assert bay.lane.codes_refused["unknown"] == 1
         await asyncio.sleep(3)
         await bay.scan("1234567")
-        assert bay.lane.refused["unknown"] == 2
+        assert bay.lane.codes_refused["unknown"] == 2
         assert floor.agent.recorder.shop.counts.exits == 0
 
     lane_story(tmp_path, story)

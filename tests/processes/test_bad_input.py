@@ -48,12 +48,13 @@ async def refused(shop: LiveShop, code: str, cause: str, words: str) -> None:
     async def spoken() -> int:
         return len(list(shop.files.voice.glob("*.wav")))
 
-    before = await spoken()
+    before, counted = await spoken(), (await lane_card(shop)).codes_refused
     shop.world.lane.scan(code)
     lane = await eventually(lambda: lane_card(shop), lambda lane: lane.cause == cause and words in lane.said)
     assert (lane.state, lane.deactivator_live, lane.barrier_open) == ("idle", False, False)
     assert await shop.world.lane.outcome(1) == "alarm"
     await eventually(spoken, lambda now: now > before)
+    assert (await lane_card(shop)).codes_refused == counted + 1
 
 
 def forged(token: str) -> str:
