@@ -5,6 +5,7 @@ people of the simulator where the live shop has processes, sockets and ptys. SQL
 """
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib.resources import files
@@ -14,6 +15,7 @@ from typing import cast
 
 import msgspec
 import numpy as np
+import structlog
 from gpiozero.pins.mock import MockFactory, MockPin
 from rich.console import Console
 
@@ -89,6 +91,8 @@ class StagedDay(msgspec.Struct, kw_only=True):
 def run(*, trips: int, carts: int, seed: int) -> int:
     """Stage a day and print how it went; return the exit status."""
     console = Console()
+    # What the programs log is for their operators; here the verdict speaks.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     day = stage_day(trips=trips, carts=carts, seed=seed)
     for note in day.tally.notes:
         console.print(f"  note: {note}", highlight=False, markup=False)
