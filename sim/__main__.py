@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cart_protocol.host.plain_errors import explained
+
 app = typer.Typer(
     name="cart-sim",
     no_args_is_help=True,
@@ -41,11 +43,13 @@ def demo(
     Ends with status 0 after a good day, 1 after one that was not, 2 when the shop could not open.
     """
     from sim.demo import DemoOptions, run_demo  # noqa: PLC0415 - see the module's first line
+    from sim.photographs import PhotographsError  # noqa: PLC0415
 
     # A shop that sells photographs is another shop: its price book does not follow the demo's.
     shop = folder.with_name(f"{folder.name}-photos") if photos else folder
     options = DemoOptions(trips=trips, carts=carts, seed=seed, photos=photos, folder=shop, fresh=fresh)
-    sys.exit(run_demo(options))
+    with explained("cart-sim", (PhotographsError,)):
+        sys.exit(run_demo(options))
 
 
 @app.command()

@@ -23,6 +23,10 @@ _IN_STORE_DIGIT = "2"
 _NAMES = "Photographed pack"
 
 
+class PhotographsError(Exception):
+    """A folder that cannot stand in for the cameras; the text says what is missing."""
+
+
 class Photograph(msgspec.Struct, frozen=True):
     path: Path
     gtin: Gtin
@@ -32,17 +36,17 @@ def photographs(folder: Path) -> list[Photograph]:
     """Return every photograph of a retail code in `folder`.
 
     Raises:
-        FileNotFoundError: there is no manifest.csv, or nothing in it that a shop could sell.
+        PhotographsError: there is no manifest.csv, or nothing in it that a shop could sell.
     """
     manifest = folder / "manifest.csv"
     if not manifest.exists():
-        raise FileNotFoundError(
+        raise PhotographsError(
             f"{manifest} is missing; --photos wants a folder with a manifest (path, symbology, expected)"
         )
     with manifest.open(newline="", encoding="utf-8") as file:
         found = [Photograph(folder / row["path"], gtin) for row in csv.DictReader(file) if (gtin := _gtin(row))]
     if not found:
-        raise FileNotFoundError(f"{manifest} names no EAN or UPC photograph")
+        raise PhotographsError(f"{manifest} names no EAN or UPC photograph")
     return found
 
 
