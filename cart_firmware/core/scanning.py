@@ -1,7 +1,8 @@
 """From what the camera reads, frame by frame, to a product that was shown: once each time it is shown.
 
 A code counts when two frames agree on it. The same pack lying before the camera counts once: it must leave the view
-for a second first, or for a moment if it was weighed in the meantime.
+for a second first, or for a moment if it was weighed in the meantime. That it left is seen, not inferred: at least one
+frame without it, since a camera that stalls shows nothing either.
 """
 
 from collections.abc import Iterable
@@ -47,6 +48,10 @@ class _View(msgspec.Struct):
     """What is remembered of one thing shown, whatever codes it bears."""
 
     last_us: int
+    frame: int
+    """Number of the last frame that had it."""
+    left: bool = False
+    """A frame without it lay between the last two looks."""
     counted_us: int | None = None
     weighed: bool = False
 
@@ -58,6 +63,7 @@ class Scanner:
         self._prices = prices
         self._looks: dict[Symbol, int] = {}
         self._views: dict[str, _View] = {}
+        self._frames = 0
         self.counts: dict[str, int] = {}
         """How often each reason for refusing came up."""
 
@@ -74,25 +80,34 @@ class Scanner:
     def feed(self, at_us: int, symbols: Iterable[Symbol]) -> list[Shown | Refused]:
         """Return what this frame completed: usually nothing, at most once per thing shown."""
         self._forget(at_us)
+        self._frames += 1
         found = list[Shown | Refused]()
         for symbol in dict.fromkeys(symbols):
+            seen = identify(at_us, symbol, self._prices)
+            view = self._look(at_us, seen)
             agreed = at_us - self._looks.get(symbol, -_AGREE_WITHIN_US - 1) <= _AGREE_WITHIN_US
             self._looks[symbol] = at_us
-            if agreed and (seen := self._judge(at_us, symbol)):
+            if agreed and self._counts(at_us, seen, view):
                 found.append(seen)
         return found
 
-    def _judge(self, at_us: int, symbol: Symbol) -> Shown | Refused | None:
-        seen = identify(at_us, symbol, self._prices)
-        view = self._views.setdefault(_key(seen), _View(at_us))
+    def _look(self, at_us: int, seen: Shown | Refused) -> _View:
+        """Note that this frame has it, and whether an earlier one had not."""
+        view = self._views.setdefault(_key(seen), _View(at_us, self._frames))
+        view.left = view.left or self._frames - view.frame > 1
+        view.frame = self._frames
+        return view
+
+    def _counts(self, at_us: int, seen: Shown | Refused, view: _View) -> bool:
+        """Return whether this is a new showing, and remember it."""
         counted = self._counted(view, at_us, seen)
-        view.last_us = at_us
+        view.last_us, view.left = at_us, False
         if counted:
-            return None
+            return False
         view.counted_us, view.weighed = at_us, False
         if isinstance(seen, Refused):
             self.counts[seen.reason] = self.counts.get(seen.reason, 0) + 1
-        return seen
+        return True
 
     def _counted(self, view: _View, at_us: int, seen: Shown | Refused) -> bool:
         """Return whether this is still the showing that was counted."""
@@ -100,7 +115,8 @@ class Scanner:
             return False
         if isinstance(seen, Refused):
             return at_us - view.counted_us < _REFUSED_ONCE_IN_US
-        return at_us - view.last_us < (_AWAY_WEIGHED_US if view.weighed else _AWAY_US)
+        away_us = _AWAY_WEIGHED_US if view.weighed else _AWAY_US
+        return not view.left or at_us - view.last_us < away_us
 
     def _forget(self, at_us: int) -> None:
         for symbol in [symbol for symbol, last in self._looks.items() if at_us - last > _AGREE_WITHIN_US]:

@@ -51,15 +51,23 @@ def test_a_pack_that_lies_before_the_camera_counts_once() -> None:
 def test_a_pack_that_left_the_view_for_a_second_counts_again() -> None:
     scanner = Scanner(PRICES)
     assert names(frames(scanner, *[(ean(MILK),)] * 3)) == ["Milk"]
-    assert names(frames(scanner, *[(ean(MILK),)] * 3, start_us=800_000)) == []
-    assert names(frames(scanner, *[(ean(MILK),)] * 3, start_us=2_200_000)) == ["Milk"]
+    assert names(frames(scanner, (), *[(ean(MILK),)] * 3, start_us=800_000)) == []
+    assert names(frames(scanner, (), *[(ean(MILK),)] * 3, start_us=2_200_000)) == ["Milk"]
+
+
+def test_a_pack_that_lies_there_while_the_camera_stalls_counts_once() -> None:
+    scanner = Scanner(PRICES)
+    assert names(frames(scanner, *[(ean(MILK),)] * 3)) == ["Milk"]
+    assert names(frames(scanner, *[(ean(MILK),)] * 3, start_us=5_000_000)) == []
+    scanner.weighed(ProductId(gtin_of(MILK)))
+    assert names(frames(scanner, *[(ean(MILK),)] * 3, start_us=9_000_000)) == []
 
 
 def test_once_a_pack_was_weighed_the_next_of_its_kind_counts_at_once() -> None:
     scanner = Scanner(PRICES)
     frames(scanner, *[(ean(MILK),)] * 3)
     scanner.weighed(ProductId(gtin_of(MILK)))
-    assert names(frames(scanner, *[(ean(MILK),)] * 3, start_us=600_000)) == ["Milk"]
+    assert names(frames(scanner, (), *[(ean(MILK),)] * 3, start_us=600_000)) == ["Milk"]
 
 
 def test_a_pack_seen_all_the_way_into_the_cart_is_not_counted_again_when_it_was_weighed() -> None:
