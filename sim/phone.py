@@ -51,7 +51,6 @@ class Phone(Protocol):
     async def bind(self, code: str) -> None: ...
     async def hand_back(self) -> None: ...
     async def checkout(self) -> None: ...
-    async def resume(self) -> None: ...
     async def pay(self, method: str) -> None: ...
     async def until(self, condition: Callable[[PhoneState], bool], timeout_s: float) -> PhoneState | None:
         """Return the first state that satisfies `condition`, or None when that took longer than `timeout_s`."""
@@ -87,9 +86,6 @@ class HttpPhone:
 
     async def checkout(self) -> None:
         await self._post("/phone/checkout")
-
-    async def resume(self) -> None:
-        await self._post("/phone/resume")
 
     async def pay(self, method: str) -> None:
         self._payments += 1

@@ -414,9 +414,6 @@ class DirectPhone:
     async def checkout(self) -> None:
         await self._ask(self._counter.freeze(self._shopper))
 
-    async def resume(self) -> None:
-        await self._ask(self._counter.thaw(self._shopper))
-
     async def pay(self, method: str) -> None:
         self._payments += 1
         await self._ask(self._counter.pay(self._shopper, method, f"{self._shopper}-{self._payments}"))

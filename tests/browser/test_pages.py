@@ -9,35 +9,23 @@ import cv2
 import numpy as np
 import pytest
 import zxingcpp
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from cart_protocol.money import Money
 from edge_agent.core.views import PhonePhase
+from tests.chromium import chromium
 from tests.web_desk import CODE, EXIT_CODE, LINES, OPEN_SESAME, TAXES, Shop, shopper_of, until
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = "/usr/bin/chromium"
-QUIETLY = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHONE = {"width": 390, "height": 844}
 SMALLEST_TARGET_PX = 44
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIETLY)
-        yield chromium
-        await chromium.close()
+    async with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

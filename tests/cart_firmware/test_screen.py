@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import zxingcpp
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 from playwright.async_api import Page as Tab
 
 from cart_firmware.config import Screen
@@ -24,18 +24,9 @@ from cart_protocol.host.clock import HostClock
 from cart_protocol.host.configuration import ConfigurationError
 from cart_protocol.ids import LineId
 from cart_protocol.money import Money
+from tests.chromium import chromium
 
 CODE_URL = "https://shop.example/phone?code=c1-7K3M9Q"
-CHROMIUM = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def euros(cents: int) -> Money:
@@ -301,10 +292,8 @@ def test_a_taken_port_is_refused_with_its_number(taken_port: int) -> None:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 async def opened(browser: Browser, server: ScreenServer, width: int, height: int) -> tuple[Tab, list[str]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cart_protocol.basket import Basket, Position, WeightUnexplained
+from cart_protocol.basket import Basket
 from cart_protocol.exchange import (
     CART_TABLE,
     Adopt,
@@ -20,17 +20,14 @@ from cart_protocol.exchange import (
     SendEvents,
 )
 from cart_protocol.ids import CommandId, Epoch, Seq, SessionId
-from cart_protocol.mass import Mass
 from cart_protocol.messages import (
     Ack,
     Birth,
     CartMessage,
-    CartTime,
     Command,
     Events,
     Presence,
     PriceBookIssue,
-    Recorded,
     Refusal,
     Snapshot,
     SnapshotRequest,
@@ -38,24 +35,7 @@ from cart_protocol.messages import (
     StoreMessage,
     Thaw,
 )
-
-AT = CartTime(boot="b", monotonic_us=1, wall_ms=1, synchronised=True)
-NEVER = Position(epoch=Epoch(0), seq=Seq(0))
-SECOND = 1_000_000
-
-
-def at(epoch: int, seq: int) -> Position:
-    return Position(epoch=Epoch(epoch), seq=Seq(seq))
-
-
-def recorded(epoch: int, seq: int) -> Recorded:
-    """Every event leaves its own mark in the basket, so that equal baskets mean equal histories."""
-    return Recorded(seq=Seq(seq), at=AT, event=WeightUnexplained(number=seq, step=Mass(epoch)))
-
-
-def batch(epoch: int, first: int, last: int) -> Events:
-    return Events(epoch=Epoch(epoch), events=tuple(recorded(epoch, seq) for seq in range(first, last + 1)))
-
+from tests.cart_protocol.stream_facts import NEVER, SECOND, at, batch, recorded
 
 # ── one thing at a time ──────────────────────────────────────────────────────────────────────────────────────────
 

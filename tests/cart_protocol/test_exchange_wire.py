@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from cart_protocol.basket import Basket, Position, WeightUnexplained, evolve
+from cart_protocol.basket import Basket, Position, evolve
 from cart_protocol.codec import decode, encode
 from cart_protocol.exchange import (
     Adopt,
@@ -22,35 +22,16 @@ from cart_protocol.exchange import (
     SendEvents,
     SendSnapshot,
 )
-from cart_protocol.ids import Epoch, Seq
-from cart_protocol.mass import Mass
+from cart_protocol.ids import Epoch
 from cart_protocol.messages import (
     Ack,
-    CartTime,
     Events,
     Message,
     Recorded,
     Snapshot,
     StoreBirth,
 )
-
-AT = CartTime(boot="b", monotonic_us=1, wall_ms=1, synchronised=True)
-NEVER = Position(epoch=Epoch(0), seq=Seq(0))
-SECOND = 1_000_000
-
-
-def at(epoch: int, seq: int) -> Position:
-    return Position(epoch=Epoch(epoch), seq=Seq(seq))
-
-
-def recorded(epoch: int, seq: int) -> Recorded:
-    """Every event leaves its own mark in the basket, so that equal baskets mean equal histories."""
-    return Recorded(seq=Seq(seq), at=AT, event=WeightUnexplained(number=seq, step=Mass(epoch)))
-
-
-def batch(epoch: int, first: int, last: int) -> Events:
-    return Events(epoch=Epoch(epoch), events=tuple(recorded(epoch, seq) for seq in range(first, last + 1)))
-
+from tests.cart_protocol.stream_facts import NEVER, SECOND, at, recorded
 
 # ── a whole cart and a whole store around the exchange: what is durable survives crash() ─────────────────────────
 

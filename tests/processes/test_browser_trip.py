@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import pytest_asyncio
 import zxingcpp
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from cart_protocol.money import Money
 from edge_agent.core.views import PhoneView
 from sim.goods import Unit
 from sim.live_shop import LiveShop
-from tests.browser.test_pages import CHROMIUM, PHONE, QUIETLY
+from tests.browser.test_pages import PHONE
+from tests.chromium import chromium
 from tests.processes.visit import PATIENCE_S, Visit, agreed_books, eventually
 
 pytestmark = [
@@ -28,12 +29,10 @@ _USUAL_MS, _PATIENCE_MS = 5_000, PATIENCE_S * 1_000
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIETLY)
+    async with chromium() as browser:
         expect.set_options(timeout=_PATIENCE_MS)
-        yield chromium
+        yield browser
         expect.set_options(timeout=_USUAL_MS)  # it holds for every test of the run
-        await chromium.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
