@@ -1,6 +1,6 @@
 """What the store needs from outside: carts, lane hardware, an acquirer, a journal. No bodies here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from cart_protocol.ids import CartId, LaneId
 from cart_protocol.mass import Mass
 from cart_protocol.messages import CartMessage, StoreMessage
 from cart_protocol.money import Money
+from edge_agent.core.events import Fact
 
 # ── carts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -174,21 +175,14 @@ class Acquirer(Protocol):
 # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact of the store. `stream` is what it belongs to ('cart/c1', 'order/…'); `body` its msgspec-JSON."""
-
-    stream: str
-    kind: str
-    at_ms: int
-    body: bytes
-
-
 class Journal(Protocol):
     """The append-only event log with the read tables projected from it, committed together."""
 
-    def append(self, entries: Sequence[Entry], positions: dict[CartId, tuple[int, int]]) -> int:
+    def append(self, facts: Sequence[Fact], positions: Mapping[CartId, tuple[int, int]]) -> int:
         """Commit all or nothing, durably, with the carts' new (epoch, seq); return the last entry's number."""
 
-    def replay(self) -> Sequence[tuple[int, Entry]]: ...
+    def replay(self) -> Iterator[Fact]:
+        """Yield every fact, oldest first; what is appended meanwhile may or may not be among them."""
+
     def positions(self) -> dict[CartId, tuple[int, int]]: ...
     def close(self) -> None: ...

@@ -6,19 +6,10 @@ from typing import NoReturn
 
 from cart_protocol.host.clock import Clock
 from cart_protocol.ids import CartId
-from edge_agent.core.events import (
-    CartReported,
-    CartSnapshotAdopted,
-    Fact,
-    StoreEvent,
-    decode,
-    encode,
-    kind_of,
-    stream_of,
-)
+from edge_agent.core.events import CartReported, CartSnapshotAdopted, Fact, StoreEvent
 from edge_agent.core.refusals import RefusedError
 from edge_agent.core.shop import Shop
-from edge_agent.ports import Entry, Journal
+from edge_agent.ports import Journal
 from edge_agent.services.changes import Changes
 
 Decide = Callable[[Shop, int], Sequence[StoreEvent]]
@@ -57,9 +48,9 @@ class Recorder:
     def replay(self) -> int:
         """Rebuild the shop from the journal; call once, before `run`. Return how many facts there were."""
         count = 0
-        for _, entry in self._journal.replay():
-            self.shop.evolve(Fact(entry.at_ms, decode(entry.body)))
-            self._last_ms = entry.at_ms
+        for fact in self._journal.replay():
+            self.shop.evolve(fact)
+            self._last_ms = fact.at_ms
             count += 1
         return count
 
@@ -127,9 +118,7 @@ class Recorder:
 
     async def _commit(self, facts: Sequence[Fact]) -> None:
         """Write a group; when cancelled meanwhile, wait for the disk first: a thread cannot be called back."""
-        writing = asyncio.ensure_future(
-            asyncio.to_thread(self._journal.append, [_entry(fact) for fact in facts], _positions(facts))
-        )
+        writing = asyncio.ensure_future(asyncio.to_thread(self._journal.append, facts, _positions(facts)))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
@@ -179,11 +168,6 @@ class Recorder:
             _, answer = self._queue.get_nowait()
             if answer is not None:
                 _fail(answer)
-
-
-def _entry(fact: Fact) -> Entry:
-    event = fact.event
-    return Entry(stream=stream_of(event), kind=kind_of(event), at_ms=fact.at_ms, body=encode(event))
 
 
 def _positions(facts: Sequence[Fact]) -> dict[CartId, tuple[int, int]]:

@@ -5,25 +5,23 @@ section 2.5). Everything that only SQLite understands stands in `_prepare_sqlite
 """
 
 import sqlite3
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import alembic.command
-import alembic.config
 from sqlalchemy import Engine, create_engine, event, func, insert, make_url, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from cart_protocol.ids import CartId
-from edge_agent.core.events import decode
-from edge_agent.ports import Entry
+from edge_agent.core.events import Fact, decode, encode, kind_of, stream_of
 from edge_agent.store.projections import project, put
 from edge_agent.store.schema import ENTRY, POSITION
+from edge_agent.store.upgrade import bring_up_to_date
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 5_000
 """How long SQLite waits for a reader's lock (a backup, a person with SQL) before an append fails."""
+_PAGE = 2_000
+"""Entries that a replay reads at once."""
 
 
 class JournalError(Exception):
@@ -45,11 +43,7 @@ class SqlJournal:
         try:
             self._engine = _open(address)
             with self._engine.begin() as connection:
-                config = alembic.config.Config()
-                config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-                config.set_main_option("path_separator", "os")
-                config.attributes["connection"] = connection
-                alembic.command.upgrade(config, "head")
+                bring_up_to_date(connection)
             self._connection = self._engine.connect()
             with self._connection.begin():
                 self._last: int = self._connection.execute(
@@ -60,40 +54,49 @@ class SqlJournal:
                 f"journal {self._address}: cannot be opened: {said(error)}; check the path and its rights"
             ) from error
 
-    def append(self, entries: Sequence[Entry], positions: dict[CartId, tuple[int, int]]) -> int:
+    def append(self, facts: Sequence[Fact], positions: Mapping[CartId, tuple[int, int]]) -> int:
         """Commit all or nothing, durably, with the carts' new (epoch, seq); return the last entry's number.
 
         Raises:
             JournalError: nothing was committed, or a second writer was here; the caller must not go on.
+            ProjectionError: a fact does not fit the read tables; nothing was committed.
         """
-        last = self._last
-        rows: list[dict[str, Any]] = []
-        for entry in entries:
-            last += 1
-            rows.append({"number": last, "stream": entry.stream, "kind": entry.kind, "at_ms": entry.at_ms,
-                         "body": entry.body})  # fmt: skip
+        rows = [
+            {"number": number, "stream": stream_of(fact.event), "kind": kind_of(fact.event), "at_ms": fact.at_ms,
+             "body": encode(fact.event)}
+            for number, fact in enumerate(facts, self._last + 1)
+        ]  # fmt: skip
         try:
             with self._connection.begin():
                 if rows:
                     self._connection.execute(insert(ENTRY), rows)
-                for entry in entries:
-                    project(self._connection, decode(entry.body), entry.at_ms)
+                for fact in facts:
+                    project(self._connection, fact.event, fact.at_ms)
                 for cart, (epoch, seq) in positions.items():
                     put(self._connection, POSITION, {"cart": cart}, {"epoch": epoch, "seq": seq})
         except SQLAlchemyError as error:
             raise JournalError(
                 f"journal {self._address}: nothing was written: {said(error)}; is the disk full or shared?"
             ) from error
-        self._last = last
-        return last
+        self._last += len(rows)
+        return self._last
 
-    def replay(self) -> Sequence[tuple[int, Entry]]:
-        """Return every entry with its number, oldest first."""
-        with self._connection.begin():
-            rows = self._connection.execute(select(ENTRY).order_by(ENTRY.c.number)).all()
-        return [
-            (row.number, Entry(stream=row.stream, kind=row.kind, at_ms=row.at_ms, body=bytes(row.body))) for row in rows
-        ]
+    def replay(self) -> Iterator[Fact]:
+        """Yield every fact, oldest first, a page at a time: a long log is never in memory as a whole.
+
+        Raises:
+            UnreadableFactError: a newer program wrote an entry, or it is damaged.
+        """
+        number = 0
+        columns = select(ENTRY.c.number, ENTRY.c.at_ms, ENTRY.c.body).order_by(ENTRY.c.number).limit(_PAGE)
+        while True:
+            with self._connection.begin():
+                page = self._connection.execute(columns.where(ENTRY.c.number > number)).all()
+            for row in page:
+                number = row.number
+                yield Fact(row.at_ms, decode(row.body))
+            if len(page) < _PAGE:
+                return
 
     def positions(self) -> dict[CartId, tuple[int, int]]:
         with self._connection.begin():

@@ -5,6 +5,9 @@ A change here needs a revision in migrations/versions; a test holds the two agai
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
+HEAD = "0001"
+"""The newest revision in migrations/versions: what a database must be at to be opened without Alembic."""
+
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",

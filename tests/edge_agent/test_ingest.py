@@ -7,7 +7,7 @@ from cart_protocol.basket import Phase, Position
 from cart_protocol.ids import CartId, Epoch, Seq
 from cart_protocol.link import Down, Received, Up
 from cart_protocol.messages import Ack, Birth, Presence, Refusal, SnapshotRequest, StoreBirth
-from edge_agent.core.events import CartReported, decode
+from edge_agent.core.events import CartReported
 from edge_agent.core.views import PhonePhase
 from edge_agent.ports import Heard, LinkDown, LinkUp, Unreadable
 from edge_agent.services.cart_link import MqttCartLink
@@ -16,7 +16,7 @@ from tests.edge_agent.shop_floor import ALICE, MILK, STORE, Cart, ShopFloor, pla
 
 def committed(floor: ShopFloor, cart: str = "c1") -> list[tuple[int, int]]:
     assert floor._journal is not None
-    facts = [decode(entry.body) for _, entry in floor._journal.replay()]
+    facts = [fact.event for fact in floor._journal.replay()]
     return [(f.epoch, f.recorded.seq) for f in facts if isinstance(f, CartReported) and f.cart == cart]
 
 

@@ -1,5 +1,7 @@
 """The journal: all or nothing, in order, durable, fenced, and its read tables say what the facts say."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from cart_protocol.ids import (
 from cart_protocol.messages import CartTime, Recorded
 from edge_agent.core.events import (
     CartReported,
+    Fact,
     IncidentRaised,
     IncidentResolved,
     StoreEvent,
@@ -33,22 +36,21 @@ from edge_agent.core.events import (
     TokenIssued,
     UnreadableFactError,
     decode,
-    encode,
     kind_of,
     stream_of,
 )
-from edge_agent.ports import Entry
+from edge_agent.store import migrations
 from edge_agent.store.journal import JournalError, SqlJournal
 from edge_agent.store.projections import ProjectionError
-from edge_agent.store.schema import METADATA
+from edge_agent.store.schema import HEAD, METADATA
 from tests.edge_agent.shop_floor import euros
 
 C1 = CartId("c1")
 AT = CartTime(boot="b", monotonic_us=1, wall_ms=1, synchronised=True)
 
 
-def entry(event: StoreEvent, at_ms: int = 5) -> Entry:
-    return Entry(stream=stream_of(event), kind=kind_of(event), at_ms=at_ms, body=encode(event))
+def fact(event: StoreEvent, at_ms: int = 5) -> Fact:
+    return Fact(at_ms, event)
 
 
 def heard(seq: int, event: CodeOffered | SessionBegan | LineAdded | None = None) -> CartReported:
@@ -76,38 +78,38 @@ def rows(address: str, query: str) -> list[tuple[object, ...]]:
 
 def test_what_was_appended_is_there_in_order_after_reopening(address: str) -> None:
     with SqlJournal(address) as journal:
-        assert journal.append([entry(heard(1)), entry(heard(2))], {C1: (3, 2)}) == 2
-        assert journal.append([entry(heard(3), at_ms=7)], {C1: (3, 3)}) == 3
+        assert journal.append([fact(heard(1)), fact(heard(2))], {C1: (3, 2)}) == 2
+        assert journal.append([fact(heard(3), at_ms=7)], {C1: (3, 3)}) == 3
     with SqlJournal(address) as journal:
-        assert [(number, each.at_ms, decode(each.body)) for number, each in journal.replay()] == [
-            (1, 5, heard(1)), (2, 5, heard(2)), (3, 7, heard(3)),
-        ]  # fmt: skip
+        assert list(journal.replay()) == [fact(heard(1)), fact(heard(2)), fact(heard(3), at_ms=7)]
         assert journal.positions() == {C1: (3, 3)}
-        assert {each.stream for _, each in journal.replay()} == {"cart/c1"}
+    assert rows(address, "SELECT number, stream, kind FROM entry ORDER BY number") == [
+        (number, "cart/c1", "CartReported") for number in (1, 2, 3)
+    ]
 
 
 def test_a_failed_append_leaves_nothing_behind(address: str) -> None:
     with SqlJournal(address) as journal:
-        journal.append([entry(heard(1))], {C1: (3, 1)})
+        journal.append([fact(heard(1))], {C1: (3, 1)})
         with pytest.raises(ProjectionError, match="cannot be burned"):
-            journal.append([entry(heard(2)), entry(BURNED)], {C1: (3, 2)})
-        assert len(journal.replay()) == 1
+            journal.append([fact(heard(2)), fact(BURNED)], {C1: (3, 2)})
+        assert list(journal.replay()) == [fact(heard(1))]
         assert journal.positions() == {C1: (3, 1)}
 
 
 def test_a_token_burns_once(address: str) -> None:
     with SqlJournal(address) as journal:
-        journal.append([entry(ISSUED), entry(BURNED)], {})
+        journal.append([fact(ISSUED), fact(BURNED)], {})
         with pytest.raises(ProjectionError):
-            journal.append([entry(BURNED)], {})
+            journal.append([fact(BURNED)], {})
 
 
 def test_a_second_writer_is_stopped(address: str) -> None:
     with SqlJournal(address) as first, SqlJournal(address) as second:
-        first.append([entry(heard(1))], {})
+        first.append([fact(heard(1))], {})
         with pytest.raises(JournalError, match="nothing was written"):
-            second.append([entry(heard(2))], {})
-        assert [decode(each.body) for _, each in first.replay()] == [heard(1)]
+            second.append([fact(heard(2))], {})
+        assert list(first.replay()) == [fact(heard(1))]
 
 
 def test_commits_are_made_durable(address: str) -> None:
@@ -132,9 +134,31 @@ def test_migrations_make_exactly_the_tables_of_the_schema(address: str) -> None:
     assert differences == []
 
 
+def test_the_programs_head_is_the_newest_migration(address: str) -> None:
+    SqlJournal(address).close()
+    assert rows(address, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+    versions = Path(migrations.__file__).parent / "versions"
+    assert max(file.stem for file in versions.glob("r*.py")).startswith(f"r{HEAD}_")
+
+
+def test_a_journal_that_is_up_to_date_opens_without_alembic(address: str) -> None:
+    SqlJournal(address).close()
+    again = f"import sys; from edge_agent.store.journal import SqlJournal; SqlJournal({address!r}).close()"
+    subprocess.run([sys.executable, "-c", f"{again}; assert 'alembic' not in sys.modules"], check=True, timeout=60)
+
+
+def test_a_long_log_is_replayed_whole(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_agent.store.journal._PAGE", 3)
+    with SqlJournal(address) as journal:
+        journal.append([fact(heard(seq)) for seq in range(1, 10)], {})
+        assert [each.event for each in journal.replay()] == [heard(seq) for seq in range(1, 10)]
+        journal.append([fact(heard(10))], {})
+        assert len(list(journal.replay())) == 10
+
+
 def test_the_read_tables_say_what_the_facts_say(address: str) -> None:
     tender, incident = TenderId("t1"), IncidentId("i1")
-    facts: list[StoreEvent] = [
+    events: list[StoreEvent] = [
         heard(1), heard(2, SessionBegan(session=SessionId("s"), command=CommandId("k"))),
         TenderSubmitted(tender=tender, order=OrderId("o"), amount=euros("2.40"), method="card", page_key="p"),
         TenderCaptured(tender=tender, amount=euros("2.00"), reference="r"),
@@ -143,7 +167,7 @@ def test_the_read_tables_say_what_the_facts_say(address: str) -> None:
         IncidentResolved(incident=incident, staff=StaffId("mia")),
     ]  # fmt: skip
     with SqlJournal(address) as journal:
-        journal.append([entry(fact) for fact in facts], {C1: (3, 2)})
+        journal.append([fact(event) for event in events], {C1: (3, 2)})
     assert rows(address, "SELECT cart, phase, session, code FROM cart") == [("c1", "shopping", "s", "")]
     assert rows(address, "SELECT state, amount_minor, captured_minor FROM tender") == [("captured", 240, 200)]
     assert rows(address, "SELECT burned_at FROM token") == [("l",)]

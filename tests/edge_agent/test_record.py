@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import inspect
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import get_args
@@ -14,10 +14,9 @@ import pytest
 from cart_protocol.host.clock import HostClock
 from cart_protocol.ids import CartId, IncidentId, StaffId
 from edge_agent.core import events, shop
-from edge_agent.core.events import Fact, IncidentRaised, IncidentResolved, StoreEvent, decode
+from edge_agent.core.events import Fact, IncidentRaised, IncidentResolved, StoreEvent
 from edge_agent.core.refusals import RefusedError, StaffRefusedError
 from edge_agent.core.shop import Shop
-from edge_agent.ports import Entry
 from edge_agent.services.record import Recorder, RecorderStoppedError
 from edge_agent.store.journal import SqlJournal
 
@@ -37,15 +36,15 @@ class SlowDisk:
         self.release.set()
         self.broken = False
 
-    def append(self, entries: Sequence[Entry], positions: dict[CartId, tuple[int, int]]) -> int:
+    def append(self, facts: Sequence[Fact], positions: Mapping[CartId, tuple[int, int]]) -> int:
         self.writing.set()
         assert self.release.wait(20)
         if self.broken:
             raise OSError("disk full")
-        self.groups.append(len(entries))
-        return self._journal.append(entries, positions)
+        self.groups.append(len(facts))
+        return self._journal.append(facts, positions)
 
-    def replay(self) -> Sequence[tuple[int, Entry]]:
+    def replay(self) -> Iterator[Fact]:
         return self._journal.replay()
 
     def positions(self) -> dict[CartId, tuple[int, int]]:
@@ -140,7 +139,7 @@ async def test_a_disk_that_fails_ends_the_recorder_and_everybody_who_waits(disk:
             await running
         with pytest.raises(RecorderStoppedError):
             await recorder.submit(lambda *_: [raised("b")])
-    assert disk.replay() == []
+    assert list(disk.replay()) == []
     disk.close()
 
 
@@ -166,7 +165,7 @@ async def test_stopping_in_the_middle_of_a_commit_waits_for_the_disk(disk: SlowD
             await running
         with pytest.raises(RecorderStoppedError):
             await wish
-    assert [decode(entry.body) for _, entry in disk.replay()] == [raised("a")]
+    assert [fact.event for fact in disk.replay()] == [raised("a")]
     disk.close()
 
 
