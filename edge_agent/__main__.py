@@ -25,6 +25,7 @@ from edge_agent.config import Settings, Web
 from edge_agent.core.staff import Role
 from edge_agent.devices import store_folder
 from edge_agent.devices.acquirer_http import HttpAcquirer, open_acquirer
+from edge_agent.devices.acquirer_notice import SignedNotices
 from edge_agent.devices.authority import AGENT, AuthorityError
 from edge_agent.devices.lanes import open_lane
 from edge_agent.devices.signature import Signer
@@ -32,6 +33,7 @@ from edge_agent.devices.store_folder import NewCart, NewStore, StoreFolderError
 from edge_agent.ports import DeviceError
 from edge_agent.services.agent import Agent
 from edge_agent.services.cart_link import MqttCartLink
+from edge_agent.services.heed import Heed
 from edge_agent.store.journal import JournalError, SqlJournal
 from edge_agent.store.price_book_file import read_price_book
 from edge_agent.store.staff import StaffFile, StaffFileError
@@ -81,7 +83,7 @@ def check(config: Config) -> None:
     Signer.load(settings.signing_key)
     people = StaffFile(settings.staff).everyone()
     needed = [settings.broker.authority, settings.broker.certificate, settings.broker.key, settings.payment.api_key]
-    needed += [settings.web.certificate, settings.web.key]
+    needed += [settings.payment.notice_secret, settings.web.certificate, settings.web.key]
     for file in needed:
         if file is not None and not file.is_file():
             raise ConfigurationError(f"{config}: {file} is not there; correct the path or make the file")
@@ -216,6 +218,7 @@ async def _serve(settings: Settings) -> None:
             StaffFile(settings.staff),
             clock=clock,
             secret_source=dice,
+            notice_desk=_notice_desk(settings, agent, clock),
         )
 
         def ready(address: str) -> None:
@@ -257,13 +260,22 @@ def _broker_link(settings: Settings) -> MqttLink:
 
 def _acquirer(settings: Settings) -> HttpAcquirer:
     key_file = settings.payment.api_key
-    try:
-        key = key_file.read_text(encoding="utf-8").strip() if key_file else ""
-    except OSError as error:
-        raise ConfigurationError(
-            f"payment.api_key: {key_file} cannot be read ({error.strerror}); correct the path"
-        ) from error
+    key = _secret("payment.api_key", key_file) if key_file else ""
     return open_acquirer(settings.payment.acquirer, key, settings.payment.timeout_s)
+
+
+def _notice_desk(settings: Settings, agent: Agent, clock: Clock) -> Heed | None:
+    file = settings.payment.notice_secret
+    if file is None:
+        return None
+    return Heed(SignedNotices(_secret("payment.notice_secret", file).encode()), agent.settle, clock)
+
+
+def _secret(setting: str, file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"{setting}: {file} cannot be read ({error.strerror}); correct the path") from error
 
 
 def _watchdog(manager: ServiceManager, clock: Clock) -> Callable[[], None]:

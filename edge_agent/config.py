@@ -54,6 +54,8 @@ class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """File with the key for the acquirer."""
     timeout_s: float = 10.0
     """How long one call to the acquirer may take; after it the payment is unknown and is asked about."""
+    notice_secret: Path | None = None
+    """File with the secret the acquirer signs its notices with (POST /acquirer/notice); without one none are taken."""
 
 
 class LaneSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

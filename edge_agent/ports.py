@@ -154,6 +154,8 @@ class ChargeStatus(StrEnum):
     """No answer: the money may or may not have moved; only `query` may tell."""
     NOT_FOUND = "not-found"
     """The acquirer never saw this key."""
+    REFUSED = "refused"
+    """This request was turned away unread, e.g. for a wrong API key; what an earlier one did is not said."""
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +172,21 @@ class Acquirer(Protocol):
 
     async def charge(self, key: str, amount: Money, method: str) -> Charge: ...
     async def query(self, key: str, amount: Money) -> Charge: ...
+
+
+class NoticeRefusedError(Exception):
+    """A notice that cannot be the acquirer's, or not one of now. `reason`: 'forged', 'stale' or 'unreadable'."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
+class NoticeReader(Protocol):
+    """Reads what the acquirer sends unasked when it concluded something."""
+
+    def key_of(self, signature: str, body: bytes, now_ms: int) -> str:
+        """Return the key that the notice is about. Raises NoticeRefusedError."""
 
 
 # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -88,11 +88,22 @@ def acquirer(
     api_key_file: Annotated[
         Path, typer.Option(exists=True, dir_okay=False, help="File with the key that merchants must show.")
     ] = Path("acquirer.key"),
+    notify: Annotated[
+        str, typer.Option(help="The merchant's address for notices, e.g. http://127.0.0.1:8443/acquirer/notice")
+    ] = "",
+    notice_secret_file: Annotated[Path, typer.Option(help="File with the secret that notices are signed with.")] = Path(
+        "notice.key"
+    ),
+    seed: Annotated[int, typer.Option(help="Decides how late notices are, and what goes wrong.")] = 0,
+    mishaps: Annotated[float, typer.Option(min=0, max=1, help="Share of charges that go wrong.")] = 0.0,
 ) -> None:
-    """Run the TEST acquirer: idempotent, with scripted declines and lost answers. No real money moves."""
+    """Run the TEST acquirer: idempotent, with declines, lost answers and late notices. No real money moves."""
     from sim.acquirer import serve  # noqa: PLC0415
+    from sim.acquirer_courier import Merchant  # noqa: PLC0415
 
-    asyncio.run(serve("127.0.0.1", port, database, api_key_file.read_text().strip()))
+    merchant = Merchant(address=notify, secret=notice_secret_file.read_text().strip()) if notify else None
+    api_key = api_key_file.read_text().strip()
+    asyncio.run(serve("127.0.0.1", port, database, api_key, merchant=merchant, seed=seed, mishaps=mishaps))
 
 
 def main() -> None:

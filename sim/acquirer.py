@@ -1,13 +1,14 @@
 """The TEST acquirer: a process of its own that answers like a card acquirer. No real money moves.
 
 The books are in sim.acquirer_ledger. `POST /script` lets the next charges go wrong whatever their method says, so that
-a shopper with an ordinary card can meet a decline or a lost answer.
+a shopper with an ordinary card can meet a decline or a lost answer. What was concluded is also told to the merchant.
 """
 
 import asyncio
 import hmac
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +21,10 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import Parameter
 
 from cart_protocol.host.clock import HostClock
-from sim.acquirer_ledger import LABEL, ChargeRecord, Delivery, Ledger, LedgerError, Method, Totals
+from sim.acquirer_courier import Courier, Merchant
+from sim.acquirer_ledger import LABEL, ChargeRecord, Delivery, Ledger, LedgerError, Totals
+from sim.acquirer_mishaps import Mishaps
+from sim.acquirer_notices import NoticeHabits
 
 _SLOW_S = 1.0
 _LOST_S = 120.0
@@ -56,7 +60,7 @@ _Key = Annotated[str, Parameter(header="Idempotency-Key", min_length=1, max_leng
 async def charge(data: ChargeRequest, ledger: Ledger, key: _Key) -> Response[ChargeRecord | Refusal]:
     known = ledger.begin(key, data.amount, data.currency, data.method)
     if known.status == "processing":
-        if data.method == Method.SLOW:
+        if known.delivery is Delivery.SLOW:
             await asyncio.sleep(_SLOW_S)
         known = ledger.finish(key)
     match known.delivery:
@@ -124,11 +128,27 @@ def _http_refused(_: Request[Any, Any, Any], error: HTTPException) -> Response[R
     return Response(Refusal(f"http-{error.status_code}", str(error.detail)), status_code=error.status_code)
 
 
-async def serve(host: str, port: int, database: Path | str, api_key: str) -> None:
-    """Run the acquirer until it is told to stop. `api_key` is what merchants must show; it must not be empty."""
+async def serve(
+    host: str, port: int, database: Path | str, api_key: str, *, merchant: Merchant | None = None, seed: int = 0,
+    mishaps: float = 0.0,
+) -> None:  # fmt: skip
+    """Run the acquirer until it is told to stop.
+
+    Args:
+        host: where it listens.
+        port: likewise.
+        database: its ledger.
+        api_key: what merchants must show; must not be empty.
+        merchant: who is told what was concluded.
+        seed: decides how late and how often notices come, and which charges go wrong.
+        mishaps: the share of ordinary charges that go wrong.
+    """
     if not api_key:
         raise ValueError("the test acquirer needs an API key: put a random text into its key file")
-    with closing(Ledger(database, HostClock().wall_ms)) as ledger:
+    clock = HostClock()
+    habits = NoticeHabits(Random(f"{seed}/notices")) if merchant else None
+    mishap = Mishaps(Random(f"{seed}/mishaps"), mishaps)
+    with closing(Ledger(database, clock.wall_ms, habits=habits, mishap=mishap)) as ledger:
         config = uvicorn.Config(
             application(ledger, api_key),
             host=host,
@@ -137,4 +157,10 @@ async def serve(host: str, port: int, database: Path | str, api_key: str) -> Non
             access_log=False,
             timeout_graceful_shutdown=1,
         )
-        await uvicorn.Server(config).serve()
+        async with asyncio.TaskGroup() as tasks:
+            courier = None
+            if merchant and ledger.notices:
+                courier = tasks.create_task(Courier(ledger.notices, merchant, clock).run())
+            await uvicorn.Server(config).serve()
+            if courier:
+                courier.cancel()

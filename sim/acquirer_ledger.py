@@ -2,7 +2,7 @@
 
 Independent of everything in the product: the truth for "nobody was charged twice". A key is one charge for life: the
 same request again gets the same record, another body under it is refused. Methods beginning with 'test_' script what
-goes wrong.
+goes wrong. Everything that was concluded is told to the merchant by notices (sim.acquirer_notices).
 """
 
 import re
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from sim.acquirer_notices import SCHEMA as _NOTICE_SCHEMA
+from sim.acquirer_notices import NoticeHabits, NoticeOutbox
 
 LABEL = "TEST - no real money"
 _CARD_NUMBER = re.compile(r"\d(?:[ -]?\d){12,18}")
@@ -30,13 +33,20 @@ class Method(StrEnum):
     INSUFFICIENT = "test_insufficient"
     """Approved for half of the amount."""
     TIMEOUT_BEFORE = "test_timeout_before"
-    """Nothing is charged and no answer comes."""
+    """Nothing is charged and no answer comes; the same request again gets through."""
     TIMEOUT_AFTER = "test_timeout_after"
     """Charged, but the answer is lost."""
     ERROR_500 = "test_error_500"
     """Nothing is charged; the answer is a server error, also to a repeated request."""
     SLOW = "test_slow"
     """Goes well after a second, in which it is in flight."""
+    OFFLINE = "test_offline"
+    """Nothing is charged, and for a few requests nobody gets an answer to anything; the same again gets through."""
+
+
+_OFFLINE_REQUESTS = 3
+"""How many requests find the acquirer gone, the charge that began it among them."""
+_VANISHES = frozenset({Method.TIMEOUT_BEFORE, Method.OFFLINE})
 
 
 class Delivery(StrEnum):
@@ -45,6 +55,8 @@ class Delivery(StrEnum):
     DELIVERED = "delivered"
     LOST = "lost"
     ERROR = "error"
+    SLOW = "slow"
+    """Delivered after a while, in which the charge is in flight."""
 
 
 class ChargeRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +109,12 @@ class UnknownChargeError(LedgerError):
     status, code = 404, "unknown-charge"
 
 
+class OfflineError(LedgerError):
+    """Nobody is there: says nothing about any charge."""
+
+    status, code = 503, "offline"
+
+
 class InFlightError(LedgerError):
     status, code = 409, "in-flight"
 
@@ -125,18 +143,34 @@ CREATE TABLE IF NOT EXISTS refund (
 
 
 class Ledger:
-    """The acquirer's books (SQLite, synchronous=FULL). One thread. `now_ms` stamps rows and decides nothing."""
+    """The acquirer's books (SQLite, synchronous=FULL). One thread.
 
-    def __init__(self, database: Path | str, now_ms: Callable[[], int] = lambda: 0) -> None:
+    Args:
+        database: its file, or ':memory:'.
+        now_ms: stamps rows, and says when notices are due.
+        habits: how the merchant is told what was concluded; None: there is nobody to tell.
+        mishap: asked at each new ordinary charge for a way in which it goes instead (sim.acquirer_mishaps).
+    """
+
+    def __init__(
+        self, database: Path | str, now_ms: Callable[[], int] = lambda: 0, *, habits: NoticeHabits | None = None,
+        mishap: Callable[[], Method | None] = lambda: None,
+    ) -> None:  # fmt: skip
         self._now_ms = now_ms
+        self._mishap = mishap
         self._script: deque[Method] = deque()
+        self._vanished: set[str] = set()
+        self._offline_requests = 0
         self._db = sqlite3.connect(database, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
-        # What was in flight when we died never reached the card.
-        self._db.execute("UPDATE charge SET status = 'declined', reason = 'interrupted' WHERE status = 'processing'")
+        self._db.executescript(_NOTICE_SCHEMA)
+        self.notices = NoticeOutbox(self._db, habits) if habits else None
+        # What was in flight when we died never reached the card, and never will: its key is used up.
+        for (key,) in self._db.execute("SELECT key FROM charge WHERE status = 'processing' ORDER BY rowid").fetchall():
+            self._conclude(key, 0, "interrupted")
 
     def script(self, methods: Iterable[str]) -> None:
         """Let the next charges, one each, go as these methods say, whatever method they name."""
@@ -157,8 +191,10 @@ class Ledger:
         A charge scripted to vanish before it arrives is 'lost' and not recorded at all.
 
         Raises:
-            LedgerError: card data, an unknown method, no amount, a key used for something else, or one in flight.
+            LedgerError: card data, an unknown method, no amount, a key used for something else, one in flight, or
+                nobody there.
         """
+        self._refuse_offline()
         refuse_card_numbers(method, currency, "" if re.search("[A-Za-z]", key) else key)
         asked = _method(method)
         if minor <= 0 or len(currency) != 3:
@@ -166,7 +202,7 @@ class Ledger:
         known = self._find(key)
         if known is not None:
             return _repeated(known, minor, currency, method)
-        goes = self._script.popleft() if self._script and not asked.startswith("test_") else asked
+        goes = self._goes(key, asked)
         record = ChargeRecord(
             key=key,
             method=method,
@@ -175,34 +211,32 @@ class Ledger:
             at_ms=self._now_ms(),
             delivery=_DELIVERIES.get(goes, Delivery.DELIVERED),
         )
-        if goes is Method.TIMEOUT_BEFORE:
+        if goes in _VANISHES:
+            self._vanished.add(key)
+            if goes is Method.OFFLINE:
+                self._offline_requests = _OFFLINE_REQUESTS
+                self._refuse_offline()
             return msgspec.structs.replace(record, status="lost")
         self._insert(record, goes)
         return record
 
     def finish(self, key: str) -> ChargeRecord:
         """Move the money of a charge in flight, or decline it. What is finished stays as it is."""
-        record = self.query(key)
+        record = self._known(key)
         if record.status != "processing":
             return record
-        row, goes = self._db.execute("SELECT rowid, goes FROM charge WHERE key = ?", (key,)).fetchone()
-        captured, reason = _outcome(Method(goes), record.amount)
-        self._db.execute(
-            "UPDATE charge SET status = ?, captured = ?, reference = ?, reason = ? WHERE rowid = ?",
-            ("captured" if captured else "declined", captured, f"TEST-{row:06d}", reason, row),
-        )
-        return self.query(key)
+        (goes,) = self._db.execute("SELECT goes FROM charge WHERE key = ?", (key,)).fetchone()
+        return self._conclude(key, *_outcome(Method(goes), record.amount))
 
     def query(self, key: str) -> ChargeRecord:
         """Return what became of a charge.
 
         Raises:
             UnknownChargeError: no such key ever arrived.
+            OfflineError: nobody there.
         """
-        found = self._find(key)
-        if found is None:
-            raise UnknownChargeError(f"no charge under key {key!r}")
-        return found
+        self._refuse_offline()
+        return self._known(key)
 
     def refund(self, key: str, refund_key: str, minor: int) -> ChargeRecord:
         """Give back `minor` of a charge, once per `refund_key`; return the charge.
@@ -211,7 +245,7 @@ class Ledger:
             UnknownChargeError, BadAmountError, KeyReusedError
             OverRefundError: more than was captured and not yet refunded.
         """
-        record = self.query(key)
+        record = self._known(key)
         if minor <= 0:
             raise BadAmountError(f"cannot refund {minor}")
         before = self._db.execute("SELECT charge, amount FROM refund WHERE key = ?", (refund_key,)).fetchone()
@@ -225,7 +259,8 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("INSERT INTO refund VALUES (?,?,?,?)", (refund_key, key, minor, self._now_ms()))
             self._db.execute("UPDATE charge SET refunded = refunded + ? WHERE key = ?", (minor, key))
-        return self.query(key)
+            self._tell(f"refund/{refund_key}", "charge.refunded", key)
+        return self._known(key)
 
     def totals(self) -> Totals:
         query = "SELECT count(*), coalesce(sum(captured), 0), coalesce(sum(refunded), 0) FROM charge WHERE captured > 0"
@@ -239,6 +274,42 @@ class Ledger:
 
     def close(self) -> None:
         self._db.close()
+
+    def _goes(self, key: str, asked: Method) -> Method:
+        """Return how a new charge goes; what vanished once gets through."""
+        if asked.startswith("test_"):
+            goes = asked
+        else:
+            goes = self._script.popleft() if self._script else self._mishap() or asked
+        return Method.OK if goes in _VANISHES and key in self._vanished else goes
+
+    def _refuse_offline(self) -> None:
+        if self._offline_requests > 0:
+            self._offline_requests -= 1
+            raise OfflineError("the TEST acquirer is offline, as scripted")
+
+    def _conclude(self, key: str, captured: int, reason: str) -> ChargeRecord:
+        """Write the outcome of a charge and, in the same transaction, that the merchant is to be told."""
+        status = "captured" if captured else "declined"
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(
+                "UPDATE charge SET status = ?, captured = ?, reason = ?, reference = printf('TEST-%06d', rowid)"
+                " WHERE key = ? AND status = 'processing'",
+                (status, captured, reason, key),
+            )
+            self._tell(f"charge/{key}", f"charge.{status}", key)
+        return self._known(key)
+
+    def _tell(self, notice: str, kind: str, key: str) -> None:
+        if self.notices is not None:
+            self.notices.add(notice, kind, key, self._now_ms())
+
+    def _known(self, key: str) -> ChargeRecord:
+        found = self._find(key)
+        if found is None:
+            raise UnknownChargeError(f"no charge under key {key!r}")
+        return found
 
     def _find(self, key: str) -> ChargeRecord | None:
         row = self._db.execute("SELECT * FROM charge WHERE key = ?", (key,)).fetchone()
@@ -257,6 +328,7 @@ _DELIVERIES = {
     Method.TIMEOUT_BEFORE: Delivery.LOST,
     Method.TIMEOUT_AFTER: Delivery.LOST,
     Method.ERROR_500: Delivery.ERROR,
+    Method.SLOW: Delivery.SLOW,
 }
 
 

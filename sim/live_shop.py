@@ -152,6 +152,8 @@ class LiveShop:
         acquirer = [
             program("cart-sim"), "acquirer", "--port", str(files.acquirer_port),
             "--database", str(files.folder / "acquirer.db"), "--api-key-file", str(files.api_key),
+            "--notify", f"http://127.0.0.1:{files.web_port}/acquirer/notice",
+            "--notice-secret-file", str(files.notice_secret),
         ]  # fmt: skip
         return [
             Program(

@@ -46,6 +46,10 @@ class ShopFiles(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "acquirer.key"
 
     @property
+    def notice_secret(self) -> Path:
+        return self.folder / "notice.key"
+
+    @property
     def street(self) -> Path:
         return self.folder / "street.sock"
 
@@ -76,9 +80,10 @@ def program(name: str) -> str:
 
 def write_edge(files: ShopFiles, *, catalogue: Path) -> None:
     """Write the agent's configuration for the demo; the files it names were made by `edge-agent init`."""
-    if not files.api_key.exists():
-        files.api_key.touch(mode=0o600)
-        files.api_key.write_text(secrets.token_urlsafe(24))
+    for secret in (files.api_key, files.notice_secret):
+        if not secret.exists():
+            secret.touch(mode=0o600)
+            secret.write_text(secrets.token_urlsafe(24))
     files.voice.mkdir(exist_ok=True)
     pins = f"sim.wires.pins:connect?socket={files.street}&lane={LANE}"
     files.edge_config.write_text(f"""\
@@ -101,6 +106,7 @@ port = {files.web_port}
 [payment]
 acquirer = "test:http://127.0.0.1:{files.acquirer_port}"
 api_key = "{files.api_key}"
+notice_secret = "{files.notice_secret}"
 timeout_s = 3.0
 
 [[lanes]]

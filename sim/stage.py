@@ -451,8 +451,9 @@ class StageAcquirer:
         try:
             record = self._ledger.charge(key, amount.minor, amount.currency, method)
         except LedgerError as error:
-            return Charge(status=ChargeStatus.DECLINED, amount=Money(0, amount.currency), reason=error.code)
-        if record.delivery is not Delivery.DELIVERED:
+            refused = ChargeStatus.REFUSED if error.status == 400 else ChargeStatus.UNKNOWN
+            return Charge(status=refused, amount=Money(0, amount.currency), reason=error.code)
+        if record.delivery in {Delivery.LOST, Delivery.ERROR}:
             await asyncio.sleep(3)
             return Charge(status=ChargeStatus.UNKNOWN, amount=Money(0, amount.currency), reason=record.delivery.value)
         return _answered(record.status, record.captured, record.currency, record.reference, record.reason)
@@ -461,8 +462,9 @@ class StageAcquirer:
         await asyncio.sleep(0.05)
         try:
             record = self._ledger.query(key)
-        except LedgerError:
-            return Charge(status=ChargeStatus.NOT_FOUND, amount=Money(0, amount.currency))
+        except LedgerError as error:
+            found = ChargeStatus.NOT_FOUND if error.status == 404 else ChargeStatus.UNKNOWN
+            return Charge(status=found, amount=Money(0, amount.currency), reason=error.code)
         return _answered(record.status, record.captured, record.currency, record.reference, record.reason)
 
 

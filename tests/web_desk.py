@@ -29,6 +29,7 @@ from edge_agent.core.views import (
 )
 from edge_agent.store.staff import StaffFile
 from edge_agent.web.app import create_app, serve
+from edge_agent.web.desk import NoticeDesk
 
 STORE = "Corner Market"
 CODE = "c1-7K3M9Q"
@@ -355,8 +356,9 @@ class Shop:
     """The pages of one shop over an in-memory desk."""
 
     def __init__(
-        self, folder: Path, web: Web | None = None, *, real_clock: bool = False, heartbeat_s: float = 15.0
-    ) -> None:
+        self, folder: Path, web: Web | None = None, *, real_clock: bool = False, heartbeat_s: float = 15.0,
+        notice_desk: NoticeDesk | None = None,
+    ) -> None:  # fmt: skip
         self.desk = Desk()
         self.clock = TestClock()
         self.web = web or Web(port=0)
@@ -369,6 +371,7 @@ class Shop:
             clock=HostClock() if real_clock else self.clock,
             secret_source=HostDice(),
             heartbeat_s=heartbeat_s,
+            notice_desk=notice_desk,
         )
 
     def phone(self, **headers: str) -> httpx.AsyncClient:

@@ -6,8 +6,8 @@ import msgspec
 from cart_protocol.money import Money
 from edge_agent.ports import Charge, ChargeStatus, DeviceError
 
-_CERTAINLY_REFUSED = frozenset({400, 401, 403})
-"""The acquirer read the request and did nothing. 409 (in flight) and 422 (key used before) leave the question open."""
+_REFUSED = frozenset({400, 401, 403})
+"""The acquirer did nothing with this request. 409 (in flight) and 422 (key used before) leave the question open."""
 
 
 class _Answer(msgspec.Struct):
@@ -42,9 +42,9 @@ class HttpAcquirer:
             response = await self._client.post("/charges", json=body, headers={"Idempotency-Key": key})
         except httpx.HTTPError as error:
             return _unknown(amount, _named(error))
-        if response.status_code in _CERTAINLY_REFUSED:
+        if response.status_code in _REFUSED:
             nothing = Money(0, amount.currency)
-            return Charge(status=ChargeStatus.DECLINED, amount=nothing, reason=_refusal(response).code)
+            return Charge(status=ChargeStatus.REFUSED, amount=nothing, reason=_refusal(response).code)
         return _charge(response, amount)
 
     async def query(self, key: str, amount: Money) -> Charge:

@@ -175,6 +175,7 @@ port = {new.web_port}
 [payment]
 # The test acquirer moves no real money.
 acquirer = "test:http://127.0.0.1:8790"
+# notice_secret = "/etc/cartwright/notice.key"   # what the acquirer signs its notices with: POST /acquirer/notice
 
 # One table per exit lane:
 # [[lanes]]

@@ -1,13 +1,16 @@
 """Money outward: every committed intent is put to the acquirer until it answers; paid orders get their exit token.
 
 A tender has one task here for life. The acquirer is asked under the tender's id and no other; when no answer comes the
-tender is unknown, and only a query moves it: also after a restart, which finds it in the journal.
+tender is unknown, and only a query moves it: also after a restart, which finds it in the journal. A notice from the
+acquirer is a reason to ask now instead of later, and nothing else.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import msgspec
 import structlog
 
 from cart_protocol.host.clock import Clock
@@ -33,6 +36,7 @@ IssueToken = Callable[[Order, TokenId, int], tuple[str, int]]
 FIRST_QUERY_S = 1.0
 LONGEST_PAUSE_S = 30.0
 RENEWAL_S = 10.0
+_LAST_WORDS = frozenset({ChargeStatus.CAPTURED, ChargeStatus.DECLINED})
 
 
 class Settle:
@@ -48,6 +52,8 @@ class Settle:
     ) -> None:  # fmt: skip
         self.failures = 0
         """Calls to the acquirer that broke in a way no adapter should let through."""
+        self.notices_unknown = 0
+        """Notices about something that is no payment of ours."""
         self._recorder = recorder
         self._acquirer = acquirer
         self._clock = clock
@@ -55,6 +61,8 @@ class Settle:
         self._issue_token = issue_token
         self._timeout_s = timeout_s
         self._submitted: asyncio.Queue[TenderId] = asyncio.Queue()
+        self._hints: dict[TenderId, asyncio.Event] = {}
+        """One for each tender that has its task here: set when there is a reason to ask the acquirer now."""
         self._log = structlog.get_logger("settle")
         recorder.listen(self._committed)
 
@@ -67,6 +75,20 @@ class Settle:
             while True:
                 tender_id = await self._submitted.get()
                 tasks.create_task(self._settle(tender_id, asked=False))
+
+    def noticed(self, key: str) -> bool:
+        """Ask the acquirer about this tender now; return whether it was still without an answer.
+
+        A notice proves nothing, so it may come late, twice, out of order or for a stranger's payment: whatever it says,
+        only the answer to our own question is recorded.
+        """
+        tender = TenderId(key)
+        hint = self._hints.get(tender)
+        if hint is not None:
+            hint.set()
+        elif tender not in self._recorder.shop.tenders.by_id:
+            self.notices_unknown += 1
+        return hint is not None
 
     def _committed(self, facts: Sequence[Fact]) -> None:
         for fact in facts:
@@ -81,8 +103,17 @@ class Settle:
     # ── one tender ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _settle(self, tender_id: TenderId, *, asked: bool) -> None:
-        tender = self._recorder.shop.tenders.by_id[tender_id]
-        charge = await (self._query(tender) if asked else self._charge(tender))
+        if tender_id in self._hints:
+            return  # committed while `run` began: it was found in doubt, and is in the queue as well
+        self._hints[tender_id] = asyncio.Event()
+        try:
+            await self._until_answered(self._recorder.shop.tenders.by_id[tender_id], asked=asked)
+        finally:
+            del self._hints[tender_id]
+
+    async def _until_answered(self, tender: Tender, *, asked: bool) -> None:
+        hint = self._hints[tender.tender]
+        charge = await (self._query(tender) if asked else self._first_charge(tender))
         pause_s = FIRST_QUERY_S
         while True:
             if charge.status is ChargeStatus.NOT_FOUND:
@@ -91,9 +122,16 @@ class Settle:
                 charge = await self._charge(tender)
             if await self._concluded(tender, charge):
                 return
-            await asyncio.sleep(pause_s)
+            await _hinted(hint, pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             charge = await self._query(tender)
+
+    async def _first_charge(self, tender: Tender) -> Charge:
+        """Charge under a key that was never used: the only time at which being turned away is an answer."""
+        charge = await self._charge(tender)
+        if charge.status is ChargeStatus.REFUSED:
+            return msgspec.structs.replace(charge, status=ChargeStatus.DECLINED)
+        return charge
 
     async def _concluded(self, tender: Tender, charge: Charge) -> bool:
         """Record what the acquirer said; return whether that was its last word."""
@@ -112,9 +150,23 @@ class Settle:
         return not tender.in_doubt
 
     async def _charge(self, tender: Tender) -> Charge:
-        return await self._ask(tender, self._acquirer.charge(tender.tender, tender.amount, tender.method))
+        """Ask for the money; when a notice comes before the answer, ask what became of it meanwhile."""
+        hint = self._hints[tender.tender]
+        call = asyncio.ensure_future(
+            self._ask(tender, self._acquirer.charge(tender.tender, tender.amount, tender.method))
+        )
+        try:
+            while await _before(call, hint):
+                found = await self._query(tender)
+                if found.status in _LAST_WORDS:
+                    return found
+            return await call
+        finally:
+            call.cancel()
 
     async def _query(self, tender: Tender) -> Charge:
+        # Before the question: a notice that comes while it is under way may be news to its answer.
+        self._hints[tender.tender].clear()
         return await self._ask(tender, self._acquirer.query(tender.tender, tender.amount))
 
     async def _ask(self, tender: Tender, call: Awaitable[Charge]) -> Charge:
@@ -150,3 +202,21 @@ class Settle:
         text, expires_ms = self._issue_token(order, token, now_ms)
         issued = TokenIssued(token=token, order=order_id, text=text, issued_ms=now_ms, expires_ms=expires_ms)
         self._recorder.post(lambda shop, now_ms: payment.issue(shop, order_id, issued, now_ms))
+
+
+async def _hinted(hint: asyncio.Event, patience_s: float) -> None:
+    """Wait for a hint, so long and no longer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            await hint.wait()
+
+
+async def _before(call: "asyncio.Future[Charge]", hint: asyncio.Event) -> bool:
+    """Wait for either; return whether the hint came while the call has no answer."""
+    waiting = asyncio.ensure_future(hint.wait())
+    try:
+        either: set[asyncio.Future[Any]] = {call, waiting}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    return not call.done()

@@ -13,8 +13,9 @@ from litestar.types import Message, Scope
 
 from cart_protocol.host.clock import Clock, Dice
 from edge_agent.config import Web
+from edge_agent.web.acquirer import acquirer_notice
 from edge_agent.web.console import ConsoleController, ConsolePages
-from edge_agent.web.desk import CounterDesk, StaffRoll
+from edge_agent.web.desk import CounterDesk, NoticeDesk, StaffRoll
 from edge_agent.web.doorkeeper import MOST_BODY_BYTES, Asking, DeniedError, Doorkeeper, wants_json
 from edge_agent.web.pages import Pages
 from edge_agent.web.phone import PhoneController, PhonePages
@@ -57,6 +58,7 @@ def create_app(
     clock: Clock,
     secret_source: Dice,
     heartbeat_s: float = HEARTBEAT_S,
+    notice_desk: NoticeDesk | None = None,
 ) -> Litestar:
     """Return the store's web application.
 
@@ -68,6 +70,7 @@ def create_app(
         clock: for rate limits, sessions and ages.
         secret_source: random bytes for cookies; the operating system's, except on the stage.
         heartbeat_s: how often a quiet stream says that it lives.
+        notice_desk: who hears the acquirer's notices; None: nobody, the acquirer is asked in its own time.
     """
     secure = settings.certificate is not None or settings.public_address.startswith("https:")
     pages = Pages(store_name)
@@ -83,7 +86,7 @@ def create_app(
         doorkeeper.admit(request)
 
     return Litestar(
-        route_handlers=[PhoneController, SignInController, ConsoleController, _assets],
+        route_handlers=[PhoneController, SignInController, ConsoleController, acquirer_notice, _assets],
         before_request=admit,
         before_send=[_secure_headers if secure else _headers],
         exception_handlers={DeniedError: faults.denied, HTTPException: faults.wrong, Exception: faults.failed},
@@ -96,7 +99,14 @@ def create_app(
         ),
         logging_config=None,
         state=State(
-            {"streams": streams, "pages": pages, "phone_pages": phone, "console_pages": console, "sign_in": sign_in}
+            {
+                "streams": streams,
+                "pages": pages,
+                "phone_pages": phone,
+                "console_pages": console,
+                "sign_in": sign_in,
+                "notice_desk": notice_desk,
+            }
         ),
     )
 

@@ -31,6 +31,13 @@ class CounterDesk(Protocol):
         """Return the shop's revision once it is above `revision`. May be cancelled at any time."""
 
 
+class NoticeDesk(Protocol):
+    """Who hears the acquirer's notices (edge_agent.services.heed.Heed)."""
+
+    def notice(self, signature: str, body: bytes) -> None:
+        """Hear one; raises edge_agent.ports.NoticeRefusedError. Must not block."""
+
+
 class StaffRoll(Protocol):
     """Who may sign in (edge_agent.store.staff.StaffFile)."""
 

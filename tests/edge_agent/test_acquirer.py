@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from random import Random
 
 import httpx
 import pytest
@@ -23,11 +24,14 @@ from sim.acquirer_ledger import (
     InFlightError,
     KeyReusedError,
     Ledger,
+    Method,
+    OfflineError,
     OverRefundError,
     UnknownChargeError,
     UnknownMethodError,
     looks_like_card_number,
 )
+from sim.acquirer_mishaps import FAULTS, Mishaps
 
 API_KEY = "key-of-the-demo"
 PRICE = Money(1_999, "EUR")
@@ -184,9 +188,18 @@ async def test_another_body_under_a_used_key_is_refused_and_leaves_the_question_
     assert (await acquirer.query(key, PRICE)).amount == PRICE
 
 
-async def test_what_the_acquirer_certainly_refused_is_declined(acquirer: HttpAcquirer, key: str) -> None:
+async def test_a_request_that_was_turned_away_is_no_word_about_an_earlier_one(acquirer: HttpAcquirer, key: str) -> None:
     charge = await acquirer.charge(key, PRICE, "cowrie-shells")
-    assert (charge.status, charge.reason) == (ChargeStatus.DECLINED, "unknown-method")
+    assert (charge.status, charge.reason) == (ChargeStatus.REFUSED, "unknown-method")
+
+
+async def test_while_the_acquirer_is_offline_every_question_stays_open(acquirer: HttpAcquirer, key: str) -> None:
+    first = await acquirer.charge(key, PRICE, "test_offline")
+    assert (first.status, first.reason) == (ChargeStatus.UNKNOWN, "http-503")
+    assert (await acquirer.query(key, PRICE)).status is ChargeStatus.UNKNOWN, "not 'not found': nobody looked"
+    assert (await acquirer.charge(key, PRICE, "test_offline")).status is ChargeStatus.UNKNOWN
+    assert (await acquirer.query(key, PRICE)).status is ChargeStatus.NOT_FOUND
+    assert (await acquirer.charge(key, PRICE, "test_offline")).status is ChargeStatus.CAPTURED
 
 
 async def test_a_wrong_api_key_is_refused_everywhere(process: Process, key: str) -> None:
@@ -308,6 +321,7 @@ def test_a_lost_answer_was_charged_and_a_lost_request_was_not(ledger: Ledger) ->
     with pytest.raises(UnknownChargeError):
         ledger.query("before")
     assert ledger.totals().captured_minor == 500
+    assert ledger.charge("before", 500, "EUR", "test_timeout_before").captured == 500, "the same request gets through"
 
 
 def test_a_repeated_request_gets_the_answer_that_was_lost(ledger: Ledger) -> None:
@@ -329,7 +343,33 @@ def test_a_charge_in_flight_when_the_acquirer_died_took_nothing(tmp_path: Path) 
     before.close()
     after = Ledger(tmp_path / "l.db")
     assert (after.query("k").status, after.query("k").captured) == ("declined", 0)
+    late = after.charge("k", 500, "EUR", "card")
+    assert (late.status, late.reason) == ("declined", "interrupted"), "the same request arriving late charges nothing"
+    assert after.finish("k").captured == 0
+    assert after.totals().captured_minor == 0
     after.close()
+
+
+def test_what_goes_wrong_is_decided_by_the_seed_and_every_fault_comes(tmp_path: Path) -> None:
+    def a_day(name: str, seed: int) -> tuple[list[str], dict[Method, int]]:
+        mishaps = Mishaps(Random(seed), 0.5)
+        ledger, heard = Ledger(tmp_path / name, mishap=mishaps), []
+        for number in range(120):
+            try:
+                record = ledger.charge(f"k{number}", 500, "EUR", "card")
+            except OfflineError:
+                heard.append("offline")
+            else:
+                heard.append(f"{record.status} {record.captured} {record.delivery}")
+        ledger.close()
+        return heard, dict(mishaps.drawn)
+
+    first = a_day("first.db", 5)
+    assert first == a_day("again.db", 5)
+    assert first != a_day("other.db", 6)
+    assert set(first[1]) == set(FAULTS)
+    assert {"captured 500 delivered", "captured 250 delivered", "captured 500 lost", "captured 500 slow", "lost 0 lost",
+            "declined 0 delivered", "declined 0 error", "offline"} == set(first[0])  # fmt: skip
 
 
 def test_no_more_is_given_back_than_was_taken(ledger: Ledger) -> None:
