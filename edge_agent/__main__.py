@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import signal
 import sys
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from cart_protocol.ids import InvalidIdError, StoreId, cart_id, store_id
 from cart_protocol.link.mqtt import LinkError, MqttLink, MqttSettings, TlsFiles
 from cart_protocol.topics import subscriptions_of_store
 from edge_agent.config import Settings, Web
+from edge_agent.core.reconciliation import reconcile as compare
+from edge_agent.core.reconciliation import report
 from edge_agent.core.staff import Role
 from edge_agent.devices import store_folder
 from edge_agent.devices.acquirer_http import HttpAcquirer, open_acquirer
@@ -36,15 +39,17 @@ from edge_agent.services.cart_link import MqttCartLink
 from edge_agent.services.heed import Heed
 from edge_agent.store.journal import JournalError, SqlJournal
 from edge_agent.store.price_book_file import read_price_book
+from edge_agent.store.settlement_file import SettlementFileError, read_settlement
 from edge_agent.store.staff import StaffFile, StaffFileError
 from edge_agent.store.status import read_status
+from edge_agent.store.tenders import read_tenders
 from edge_agent.web.app import create_app, serve
 
 _DEMO_CATALOGUE = Path(__file__).parent / "catalogue" / "demo.toml"
 _FEED_EVERY_US = 1_000_000
 _EXPLAINED = (
     AuthorityError, ConfigurationError, DeviceError, InvalidIdError, JournalError, LinkError, KeyFileError,
-    StaffFileError, StoreFolderError,
+    SettlementFileError, StaffFileError, StoreFolderError,
 )  # fmt: skip
 """Errors whose text already says what to do; a traceback would only hide it."""
 
@@ -170,6 +175,30 @@ def status(
         typer.echo(f"{field.replace('_', ' '):<18} {getattr(found, field)}")
 
 
+@app.command()
+def reconcile(
+    file: Annotated[Path, typer.Argument(help="The acquirer's settlement file.")],
+    *,
+    config: Config,
+    since: Annotated[
+        dt.datetime | None, typer.Option(help="Expect our payments from here on in the file (UTC).")
+    ] = None,
+    until: Annotated[dt.datetime | None, typer.Option(help="... and before this (UTC). Default: all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare our payments with the acquirer's settlement file. Status 0: all match; 1: see the lists.
+
+    May run beside the agent. A payment without an answer is listed until it has one.
+    """
+    tenders = read_tenders(read(config, Settings).database)
+    found = compare(tenders, read_settlement(file), since_ms=_utc_ms(since), until_ms=_utc_ms(until))
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+    else:
+        typer.echo("\n".join(report(found)))
+    raise typer.Exit(0 if found.agrees else 1)
+
+
 @staff_app.command("add")
 def staff_add(
     name: Annotated[str, typer.Argument(help="The name they sign in with.")],
@@ -290,6 +319,10 @@ def _watchdog(manager: ServiceManager, clock: Clock) -> Callable[[], None]:
             manager.progress()
 
     return feed
+
+
+def _utc_ms(moment: dt.datetime | None) -> int | None:
+    return None if moment is None else round(moment.replace(tzinfo=dt.UTC).timestamp() * 1_000)
 
 
 def _public_address(web: Web) -> str:

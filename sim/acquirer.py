@@ -97,10 +97,7 @@ async def totals(ledger: Ledger) -> Totals:
 
 @get("/settlement", media_type=MediaType.TEXT)
 async def settlement(ledger: Ledger) -> str:
-    """The settlement file: a line per charge, amounts in minor units, separated by semicolons."""
-    lines = [f"# {LABEL}", "reference;key;captured;refunded;currency;at_ms"]
-    lines += [f"{r.reference};{r.key};{r.captured};{r.refunded};{r.currency};{r.at_ms}" for r in ledger.settlement()]
-    return "\n".join(lines) + "\n"
+    return ledger.settlement_file()
 
 
 def application(ledger: Ledger, api_key: str) -> Litestar:

@@ -272,6 +272,12 @@ class Ledger:
         rows = self._db.execute("SELECT * FROM charge WHERE captured > 0 ORDER BY rowid")
         return [_record(dict(row)) for row in rows]
 
+    def settlement_file(self) -> str:
+        """Return the settlement file: a line per charge, amounts in minor units, separated by semicolons."""
+        lines = [f"# {LABEL}", "reference;key;captured;refunded;currency;at_ms"]
+        lines += [f"{r.reference};{r.key};{r.captured};{r.refunded};{r.currency};{r.at_ms}" for r in self.settlement()]
+        return "\n".join(lines) + "\n"
+
     def close(self) -> None:
         self._db.close()
 

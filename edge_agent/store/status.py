@@ -1,5 +1,7 @@
 """The books at a glance: read beside a running agent for reconciliation, and for the demo's verdict."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -37,13 +39,24 @@ def read_status(address: str) -> Status:
     Raises:
         JournalError: there is no journal, or it cannot be read.
     """
+    with reading(address) as connection:
+        return _status(connection)
+
+
+@contextmanager
+def reading(address: str) -> Iterator[Connection]:
+    """Open the journal at `address` for somebody who only looks.
+
+    Raises:
+        JournalError: there is no journal, or it cannot be read.
+    """
     database = make_url(address).database
     if make_url(address).get_backend_name() == "sqlite" and not (database and Path(database).exists()):
         raise JournalError(f"journal {database}: is not there; has the agent ever run?")
     engine = create_engine(address)
     try:
         with engine.connect() as connection:
-            return _status(connection)
+            yield connection
     except SQLAlchemyError as error:
         raise JournalError(f"journal {engine.url!r}: cannot be read: {said(error)}; has the agent ever run?") from error
     finally:
