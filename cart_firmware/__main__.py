@@ -28,8 +28,9 @@ from cart_protocol.host.plain_errors import explained
 from cart_protocol.host.service_manager import ServiceManager
 from cart_protocol.host.signature import KeyFileError, Verifier
 from cart_protocol.ids import InvalidIdError, cart_id, store_id
-from cart_protocol.link.mqtt import LinkError, MqttLink, MqttSettings, TlsFiles
+from cart_protocol.link.mqtt import MqttLink
 from cart_protocol.link.outbox import OutboxError, SqliteOutbox
+from cart_protocol.link.settings import LinkError, MqttSettings, TlsFiles
 from cart_protocol.topics import subscriptions_of_cart
 
 _OUTBOX = "outbox.sqlite"

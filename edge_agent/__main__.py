@@ -20,7 +20,8 @@ from cart_protocol.host.plain_errors import explained
 from cart_protocol.host.service_manager import ServiceManager
 from cart_protocol.host.signature import KeyFileError
 from cart_protocol.ids import InvalidIdError, StoreId, cart_id, store_id
-from cart_protocol.link.mqtt import LinkError, MqttLink, MqttSettings, TlsFiles
+from cart_protocol.link.asyncio_mqtt import AsyncioMqttLink
+from cart_protocol.link.settings import LinkError, MqttSettings, TlsFiles
 from cart_protocol.topics import subscriptions_of_store
 from edge_agent.config import Settings, Web
 from edge_agent.core.reconciliation import reconcile as compare
@@ -47,6 +48,8 @@ from edge_agent.web.app import create_app, serve
 
 _DEMO_CATALOGUE = Path(__file__).parent / "catalogue" / "demo.toml"
 _FEED_EVERY_US = 1_000_000
+_SEND_QUEUE = 20_000
+"""One commit may answer every cart of a large shop at once."""
 _EXPLAINED = (
     AuthorityError, ConfigurationError, DeviceError, InvalidIdError, JournalError, LinkError, KeyFileError,
     SettlementFileError, StaffFileError, StoreFolderError,
@@ -280,11 +283,14 @@ def _agent(
     )  # fmt: skip
 
 
-def _broker_link(settings: Settings) -> MqttLink:
+def _broker_link(settings: Settings) -> AsyncioMqttLink:
     broker = settings.broker
     tls = TlsFiles(authority=broker.authority, certificate=broker.certificate, key=broker.key)
-    wire = MqttSettings(host=broker.host, port=broker.port, tls=tls, keepalive_s=broker.keepalive_s)
-    return MqttLink(wire, client_id=AGENT, subscriptions=subscriptions_of_store(StoreId(settings.identity.store)))
+    wire = MqttSettings(
+        host=broker.host, port=broker.port, tls=tls, keepalive_s=broker.keepalive_s, send_queue=_SEND_QUEUE
+    )
+    subscriptions = subscriptions_of_store(StoreId(settings.identity.store))
+    return AsyncioMqttLink(wire, client_id=AGENT, subscriptions=subscriptions)
 
 
 def _acquirer(settings: Settings) -> HttpAcquirer:

@@ -1,8 +1,10 @@
 """The wire between cart and store, below the messages: topics and bytes, up and down. Also the cart's durable outbox.
 
-`RawLink` is what an MQTT connection (link.mqtt) is to its users; the stage has another one in memory.
+`RawLink` is what an MQTT connection is to its users: the cart's on threads (link.mqtt), the store's on the event loop
+(link.asyncio_mqtt); the stage has another one in memory.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -44,6 +46,9 @@ class RawLink(Protocol):
 
     async def receive(self) -> Up | Down | Received:
         """Return what happened next, in order."""
+
+    def drain(self) -> Sequence[Up | Down | Received]:
+        """Return what else is at hand, in order, without waiting; a link may always return nothing."""
 
     async def close(self) -> None:
         """Take leave: what was taken is sent, the will is not. May be called twice."""

@@ -1,4 +1,4 @@
-"""One MQTT 5 connection: mutual TLS, a session that survives, back-off. The only place that knows the client library.
+"""The cart's MQTT 5 connection: mutual TLS, a session that survives, back-off. Only here is the client library known.
 
 The library runs its own thread. Its callbacks only put things into the inbox; everything else happens on the event
 loop, and no lock is ever held around publish (reference/messaging, section 1: that deadlocks).
@@ -6,13 +6,10 @@ loop, and no lock is ever held around publish (reference/messaging, section 1: t
 
 import asyncio
 import contextlib
-import ipaddress
 import ssl
 import sys
-import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -22,42 +19,11 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from cart_protocol.link import Down, Received, Up, Will
+from cart_protocol.link.settings import MqttSettings, place_of, tls_context
 
 _SUBSCRIBE_AGAIN_S = 5.0
 _FAREWELL_S = 2.0
 _CLOSED = "closed by us"
-
-
-class LinkError(Exception):
-    """A link that cannot be made as configured; the text says what was seen and what to do."""
-
-
-class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Who we trust and who we are (PEM)."""
-
-    authority: Path
-    certificate: Path
-    key: Path
-
-
-class MqttSettings(msgspec.Struct, frozen=True, kw_only=True):
-    host: str
-    port: int
-    tls: TlsFiles | None
-    """None is for a broker on this machine only."""
-    keepalive_s: int = 15
-    """A dead peer is noticed after one and a half of these (MQTT 5.0, section 3.1.2.10)."""
-    session_expiry_s: int = 3_600
-    """How long the broker keeps our subscriptions and what came meanwhile."""
-    receive_maximum: int = 1_000
-    """Messages sent to us that nobody has received yet; more wait at the broker. Unsaid, mosquitto takes 20."""
-    inbox: int = 10_000
-    """Messages held here. mosquitto 2.0.11 sends `receive_maximum` new ones for each one taken (measured), so that is
-    no bound. More than this are dropped and counted; the exchange's windows keep a shop of 1,000 carts below it."""
-    send_queue: int = 1_000
-    """Messages of ours that wait for the broker; more are dropped and counted."""
-    reconnect_min_s: float = 1.0
-    reconnect_max_s: float = 30.0
 
 
 class _Arrived(msgspec.Struct, frozen=True):
@@ -125,6 +91,18 @@ class MqttLink:
         while not self._inbox:
             self._wake.clear()
             await self._wake.wait()
+        return self._take()
+
+    def drain(self) -> Sequence[Up | Down | Received]:
+        """Return all that is at hand; it is acknowledged."""
+        return [self._take() for _ in range(len(self._inbox))]
+
+    @property
+    def waiting(self) -> int:
+        """Messages here that nobody has taken."""
+        return len(self._inbox) + len(self._early)
+
+    def _take(self) -> Up | Down | Received:
         item = self._inbox.popleft()
         if not isinstance(item, _Arrived):
             return item
@@ -158,20 +136,17 @@ class MqttLink:
 
     def _make_client(self, client_id: str, will: Will | None) -> Client:
         settings = self._settings
+        context = tls_context(settings)
         client = Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True
         )
-        if settings.tls is not None:
-            client.tls_set_context(_tls_context(settings.tls))
-        elif not _is_this_machine(settings.host):
-            raise LinkError(
-                f"broker {settings.host} is not on this machine: name authority, certificate and key for TLS"
-            )
+        if context is not None:
+            context.sslsocket_class = _CarefulSocket
+            client.tls_set_context(context)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
         client.max_queued_messages_set(settings.send_queue)
-        # A shop's carts must not all come back in the same instant: each has its own place in the second half.
-        place = 0.5 + zlib.crc32(client_id.encode()) / 2**33
+        place = place_of(client_id)
         client.reconnect_delay_set(
             min_delay=settings.reconnect_min_s * place,  # type: ignore[arg-type]  # it says int and takes any number
             max_delay=settings.reconnect_max_s * place,  # type: ignore[arg-type]
@@ -313,24 +288,3 @@ class _CarefulSocket(ssl.SSLSocket):
         except OSError:
             self.close()
             raise
-
-
-def _tls_context(files: TlsFiles) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=str(files.authority))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.sslsocket_class = _CarefulSocket
-        context.load_cert_chain(files.certificate, files.key)
-    except (OSError, ssl.SSLError) as error:
-        named = f"{files.authority}, {files.certificate} and {files.key}"
-        raise LinkError(f"TLS with {named}: {error}; name three readable PEM files that belong together") from error
-    return context
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -91,6 +91,10 @@ class Station:
     async def receive(self) -> Up | Down | Received:
         return await self._inbox.get()
 
+    def drain(self) -> Sequence[Up | Down | Received]:
+        """One by one is what the stage wants: every message is a step of its own."""
+        return ()
+
     async def close(self) -> None:
         self.up = False
         self._air.leave(self)

@@ -10,7 +10,8 @@ import pytest_asyncio
 from cart_protocol import base45
 from cart_protocol.ids import CartId, StoreId
 from cart_protocol.link import Up
-from cart_protocol.link.mqtt import MqttLink, MqttSettings, TlsFiles
+from cart_protocol.link.mqtt import MqttLink
+from cart_protocol.link.settings import MqttSettings, TlsFiles
 from cart_protocol.messages import PROTOCOL_VERSION, Birth, CartMessage, Events, Presence
 from cart_protocol.topics import address
 from edge_agent.core import exit_token
