@@ -95,7 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     identity: Identity
     broker: Broker
     database: str
-    """SQLAlchemy address of the journal, e.g. sqlite:////var/lib/cartwright/store.db"""
+    """Address of the journal: sqlite:////var/lib/cartwright/store.db or postgresql+psycopg://USER@HOST/NAME"""
     price_book: Path
     """The store's catalogue and prices: TOML, or JSON of the same shape. Every key is in docs/PRICE_BOOK.md."""
     signing_key: Path

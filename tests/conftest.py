@@ -7,6 +7,7 @@ import pytest
 
 from edge_agent.devices.authority import Authority
 from tests.broker import STORE, Broker
+from tests.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,15 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def broker(authority: Authority, tmp_path: Path) -> Iterator[Broker]:
     """A real mosquitto, listening. Mark the test with pytest.mark.broker."""
     started = Broker(authority, tmp_path)
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL, for all tests; each takes databases of its own. Mark the test with pytest.mark.postgresql."""
+    started = Postgres()
     started.start()
     yield started
     started.stop()

@@ -5,6 +5,7 @@ A stored fact is never changed; a new field needs a default, so that what was wr
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -365,8 +366,14 @@ def kind_of(event: StoreEvent) -> str:
 
 def stream_of(event: StoreEvent) -> str:
     """Return what the event belongs to: 'cart/c1', 'order/…', 'tender/…', 'session/…', or 'store'."""
-    for field, stream in _STREAMS:
-        value: Any = getattr(event, field, None)
+    for field, stream in _streams_of(type(event)):
+        value: Any = getattr(event, field)
         if value is not None:
             return f"{stream}/{value}"
     return "store"
+
+
+@cache
+def _streams_of(kind: type[StoreEvent]) -> tuple[tuple[str, str], ...]:
+    """Return those of _STREAMS that facts of a kind have at all."""
+    return tuple((field, stream) for field, stream in _STREAMS if field in kind.__struct_fields__)

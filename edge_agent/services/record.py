@@ -50,7 +50,7 @@ class Recorder:
         count = 0
         for fact in self._journal.replay():
             self.shop.evolve(fact)
-            self._last_ms = fact.at_ms
+            self._last_ms = max(self._last_ms, fact.at_ms)
             count += 1
         return count
 

@@ -1,112 +1,132 @@
 """The journal on a database: every fact once, in order, and the read tables with it, in one transaction.
 
 SQLite in WAL mode with synchronous=FULL by default: what is committed survives a power cut (reference/messaging,
-section 2.5). Everything that only SQLite understands stands in `_prepare_sqlite`.
+section 2.5). PostgreSQL where one box is outgrown: several agents write to it, each its own partitions.
 """
 
-import sqlite3
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import Engine, create_engine, event, func, insert, make_url, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+import msgspec
 
 from cart_protocol.ids import CartId
 from edge_agent.core.events import Fact, decode, encode, kind_of, stream_of
-from edge_agent.store.projections import project, put
-from edge_agent.store.schema import ENTRY, POSITION
-from edge_agent.store.upgrade import bring_up_to_date
+from edge_agent.core.partition import Routes, partition_of
+from edge_agent.store.database import JournalError, open_writer, shown
+from edge_agent.store.projections import Changes
+from edge_agent.store.schema import ENTRY
+from edge_agent.store.writer import DatabaseError, How, Statement
 
-_BUSY_MS = 5_000
-"""How long SQLite waits for a reader's lock (a backup, a person with SQL) before an append fails."""
+__all__ = ["FencedError", "JournalError", "Share", "SqlJournal"]
+
 _PAGE = 2_000
 """Entries that a replay reads at once."""
+_ADD = Statement(
+    how=How.ADD, table=ENTRY.name, columns=("partition", "number", "fence", "stream", "kind", "at_ms", "body")
+)
 
 
-class JournalError(Exception):
-    """The journal cannot be opened, read or written; the text says which and what to do."""
+class FencedError(JournalError):
+    """Somebody else holds our partition by now. Nothing was written, and the process must end."""
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a store one writer has: all of it, unless agents share.
+
+    `fences` are the leases held, by partition; without an `owner` there are no leases to prove.
+    """
+
+    partitions: int = 1
+    owner: str = ""
+    fences: Mapping[int, int] = msgspec.field(default_factory=lambda: {0: 0})
 
 
 class SqlJournal:
     """One writer's journal; `append` may run on any thread, one call at a time.
 
     Args:
-        address: SQLAlchemy address, e.g. sqlite:////var/lib/cartwright/store.db
+        address: SQLAlchemy address, e.g. sqlite:////var/lib/cartwright/store.db or
+            postgresql+psycopg://cartwright@db.shop.example/store
+        share: the partitions to write, and under which leases.
 
     Raises:
         JournalError: the database cannot be opened or brought up to this program's tables.
     """
 
-    def __init__(self, address: str) -> None:
-        self._address = make_url(address).render_as_string(hide_password=True)
+    def __init__(self, address: str, share: Share | None = None) -> None:
+        self._address = shown(address)
+        self._share = share or Share()
+        self._fences = dict(self._share.fences)
+        self._routes = Routes(self._share.partitions) if self._share.partitions > 1 else None
+        self._writer = open_writer(address)
         try:
-            self._engine = _open(address)
-            with self._engine.begin() as connection:
-                bring_up_to_date(connection)
-            self._connection = self._engine.connect()
-            with self._connection.begin():
-                self._last: int = self._connection.execute(
-                    select(func.coalesce(func.max(ENTRY.c.number), 0))
-                ).scalar_one()
-        except SQLAlchemyError as error:
-            raise JournalError(
-                f"journal {self._address}: cannot be opened: {said(error)}; check the path and its rights"
-            ) from error
+            self._ends = {partition: self._end(partition) for partition in sorted(self._fences)}
+        except DatabaseError as error:
+            raise JournalError(f"journal {self._address}: cannot be read: {error}; check its rights") from error
 
     def append(self, facts: Sequence[Fact], positions: Mapping[CartId, tuple[int, int]]) -> int:
         """Commit all or nothing, durably, with the carts' new (epoch, seq); return the last entry's number.
 
         Raises:
+            FencedError: one of our partitions has another owner; the caller must not go on.
             JournalError: nothing was committed, or a second writer was here; the caller must not go on.
             ProjectionError: a fact does not fit the read tables; nothing was committed.
         """
-        rows = [
-            {"number": number, "stream": stream_of(fact.event), "kind": kind_of(fact.event), "at_ms": fact.at_ms,
-             "body": encode(fact.event)}
-            for number, fact in enumerate(facts, self._last + 1)
-        ]  # fmt: skip
+        ends = dict(self._ends)
+        rows = self._rows(facts, ends)
+        changes = Changes()
+        for fact in facts:
+            changes.project(fact)
+        for cart, (epoch, seq) in positions.items():
+            changes.position(cart, epoch, seq)
         try:
-            with self._connection.begin():
+            with self._writer.transaction():
+                self._prove({row[0] for row in rows})
                 if rows:
-                    self._connection.execute(insert(ENTRY), rows)
-                for fact in facts:
-                    project(self._connection, fact.event, fact.at_ms)
-                for cart, (epoch, seq) in positions.items():
-                    put(self._connection, POSITION, {"cart": cart}, {"epoch": epoch, "seq": seq})
-        except SQLAlchemyError as error:
+                    self._writer.write(_ADD, rows)
+                changes.write(self._writer)
+        except DatabaseError as error:
             raise JournalError(
-                f"journal {self._address}: nothing was written: {said(error)}; is the disk full or shared?"
+                f"journal {self._address}: nothing was written: {error}; is the disk full or shared?"
             ) from error
-        self._last += len(rows)
-        return self._last
+        self._ends = ends
+        number: int = rows[-1][1] if rows else max(ends.values())
+        return number
 
     def replay(self) -> Iterator[Fact]:
-        """Yield every fact, oldest first, a page at a time: a long log is never in memory as a whole.
+        """Yield every fact of our partitions, oldest first, a page at a time: a long log is never in memory as a whole.
 
         Raises:
             UnreadableFactError: a newer program wrote an entry, or it is damaged.
         """
-        number = 0
-        columns = select(ENTRY.c.number, ENTRY.c.at_ms, ENTRY.c.body).order_by(ENTRY.c.number).limit(_PAGE)
-        while True:
-            with self._connection.begin():
-                page = self._connection.execute(columns.where(ENTRY.c.number > number)).all()
-            for row in page:
-                number = row.number
-                yield Fact(row.at_ms, decode(row.body))
-            if len(page) < _PAGE:
-                return
+        if len(self._ends) == 1:
+            yield from self._partition(next(iter(self._ends)))
+        else:
+            yield from heapq.merge(*map(self._partition, self._ends), key=lambda fact: fact.at_ms)
 
     def positions(self) -> dict[CartId, tuple[int, int]]:
-        with self._connection.begin():
-            rows = self._connection.execute(select(POSITION)).all()
-        return {CartId(row.cart): (row.epoch, row.seq) for row in rows}
+        """Return how far each of our carts' streams is committed."""
+        found = self._writer.read('SELECT "cart", "epoch", "seq" FROM "position"')
+        return {CartId(cart): (epoch, seq) for cart, epoch, seq in found if self._is_ours(cart)}
+
+    def take(self, partition: int, fence: int) -> tuple[list[Fact], dict[CartId, tuple[int, int]]]:
+        """Write a further partition from now on; return its facts, oldest first, and its carts' positions.
+
+        Call it between two appends.
+        """
+        self._fences[partition] = fence
+        self._ends[partition] = self._end(partition)
+        facts = list(self._partition(partition))
+        found = self.positions()
+        return facts, {
+            cart: at for cart, at in found.items() if partition_of(cart, self._share.partitions) == partition
+        }
 
     def close(self) -> None:
         """Give the database back; may be called twice."""
-        self._connection.close()
-        self._engine.dispose()
+        self._writer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -116,24 +136,70 @@ class SqlJournal:
     ) -> None:
         self.close()
 
+    def _rows(self, facts: Sequence[Fact], ends: dict[int, int]) -> list[tuple[Any, ...]]:
+        """Return the entries of facts, numbered on from `ends`, which is moved."""
+        home = min(ends)
+        routes = self._routes
+        rows: list[tuple[Any, ...]] = []
+        for fact in facts:
+            event = fact.event
+            partition = home if routes is None else routes.place(event, home)
+            if partition not in ends:
+                raise JournalError(
+                    f"journal {self._address}: a fact of partition {partition} reached the agent of "
+                    f"{sorted(ends)}: {kind_of(event)} of {stream_of(event)}"
+                )
+            ends[partition] = number = ends[partition] + 1
+            rows.append(
+                (
+                    partition,
+                    number,
+                    self._fences[partition],
+                    stream_of(event),
+                    kind_of(event),
+                    fact.at_ms,
+                    encode(event),
+                )
+            )
+        return rows
 
-def said(error: SQLAlchemyError) -> str:
-    """Return what the database itself said, without the statement around it."""
-    return str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    def _prove(self, partitions: set[int]) -> None:
+        """Hold the leases of these partitions still while we write. Whoever wants them waits for our commit."""
+        if not self._share.owner:
+            return
+        for partition in sorted(partitions):
+            held = self._writer.read(
+                'SELECT "fence" FROM "lease" WHERE "partition" = ? AND "owner" = ? AND "fence" = ? FOR SHARE',
+                (partition, self._share.owner, self._fences[partition]),
+            )
+            if not held:
+                raise FencedError(
+                    f"journal {self._address}: partition {partition} has another owner than {self._share.owner} with "
+                    f"fence {self._fences[partition]}; this agent was too slow and ends"
+                )
 
+    def _partition(self, partition: int) -> Iterator[Fact]:
+        number = 0
+        while True:
+            page = self._writer.read(
+                'SELECT "number", "at_ms", "body" FROM "entry" WHERE "partition" = ? AND "number" > ? '
+                'ORDER BY "number" LIMIT ?',
+                (partition, number, _PAGE),
+            )
+            for number, at_ms, body in page:  # noqa: B007 - the next page begins behind the last number
+                event = decode(body)
+                if self._routes is not None:
+                    self._routes.learn(event, partition)
+                yield Fact(at_ms, event)
+            if len(page) < _PAGE:
+                return
 
-def _open(address: str) -> Engine:
-    if make_url(address).get_backend_name() != "sqlite":
-        return create_engine(address)
-    # Appends run on worker threads, one at a time; SQLite's own check would forbid even that.
-    engine = create_engine(address, connect_args={"check_same_thread": False})
-    event.listen(engine, "connect", _prepare_sqlite)
-    return engine
+    def _end(self, partition: int) -> int:
+        ((number,),) = self._writer.read(
+            'SELECT coalesce(max("number"), 0) FROM "entry" WHERE "partition" = ?', (partition,)
+        )
+        end: int = number
+        return end
 
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    """Make commits durable: WAL + FULL lost nothing in 5,370 simulated power cuts, NORMAL did."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    def _is_ours(self, cart: str) -> bool:
+        return self._routes is None or partition_of(CartId(cart), self._share.partitions) in self._ends

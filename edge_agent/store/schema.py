@@ -1,11 +1,23 @@
-"""The journal's tables. `entry` and `position` are the truth; every other table is projected from entries.
+"""The journal's tables. `entry` is the truth; READ_TABLES are projected from it, `lease` says who may write.
 
 A change here needs a revision in migrations/versions; a test holds the two against each other.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in migrations/versions: what a database must be at to be opened without Alembic."""
 
 METADATA = MetaData(
@@ -18,14 +30,17 @@ METADATA = MetaData(
 
 ENTRY = Table(
     "entry", METADATA,
+    Column("partition", Integer, primary_key=True, autoincrement=False, server_default="0"),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
     Column("stream", String(80), nullable=False),
     Column("kind", String(40), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index(None, "stream"),
 )  # fmt: skip
-"""Every fact, in order. The writer numbers the entries itself: a second writer collides and must stop."""
+"""Every fact, in order. The writer numbers the entries itself: a second writer collides and must stop. `partition` is 0
+and `fence` 0 where one agent has the store to itself; else the carts' partition, and the writer's lease."""
 
 POSITION = Table(
     "position", METADATA,
@@ -114,3 +129,16 @@ INCIDENT = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("resolved_by", String(64), nullable=False),
 )  # fmt: skip
+
+LEASE = Table(
+    "lease", METADATA,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("owner", String(64), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("expires", DateTime(timezone=True), nullable=False),
+)  # fmt: skip
+"""Who writes a partition, up to when by the database's clock, and under which fence: it grows with every new owner."""
+
+READ_TABLES = (POSITION, CART, SHOP_ORDER, ORDER_LINE, TENDER, TOKEN, INCIDENT)
+"""What can be made anew from the entries."""

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from edge_agent.core.events import CartReported, decode
-from edge_agent.store.journal import JournalError, said
+from edge_agent.store.database import JournalError, said
 from edge_agent.store.schema import ENTRY, INCIDENT, POSITION, SHOP_ORDER, TENDER, TOKEN
 
 

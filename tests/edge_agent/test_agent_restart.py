@@ -138,7 +138,7 @@ def test_a_journal_that_cannot_be_written_ends_the_agent_and_loses_nothing_of_th
     async def story(floor: ShopFloor) -> None:
         cart = await floor.bound()
         assert floor._journal is not None
-        floor._journal._connection.close()
+        floor._journal.close()
         cart.put_in(MILK)
         await floor.quiet(1)
         assert floor._running is not None
