@@ -35,16 +35,20 @@ from edge_agent.devices.lanes import open_lane
 from edge_agent.devices.signature import Signer
 from edge_agent.devices.store_folder import NewCart, NewStore, StoreFolderError
 from edge_agent.ports import DeviceError
+from edge_agent.services import gauges
 from edge_agent.services.agent import Agent
 from edge_agent.services.cart_link import MqttCartLink
 from edge_agent.services.heed import Heed
+from edge_agent.services.levels import Lately
 from edge_agent.store.journal import JournalError, SqlJournal
 from edge_agent.store.price_book_file import read_price_book
+from edge_agent.store.room import JournalRoom
 from edge_agent.store.settlement_file import SettlementFileError, read_settlement
 from edge_agent.store.staff import StaffFile, StaffFileError
 from edge_agent.store.status import read_status
 from edge_agent.store.tenders import read_tenders
 from edge_agent.web.app import create_app, serve
+from edge_agent.web.stream import Streams
 
 _DEMO_CATALOGUE = Path(__file__).parent / "catalogue" / "demo.toml"
 _FEED_EVERY_US = 1_000_000
@@ -237,12 +241,17 @@ async def _serve(settings: Settings) -> None:
     clock, dice, manager = HostClock(), HostDice(), ServiceManager()
     log = structlog.get_logger("edge-agent")
     async with contextlib.AsyncExitStack() as stack:
+        room = JournalRoom(settings.database, settings.limits.disk_reserve_mb * 1_000_000)
+        room.prepare()
         journal = stack.enter_context(SqlJournal(settings.database))
-        link = MqttCartLink(_broker_link(settings), StoreId(settings.identity.store))
+        wire = _broker_link(settings)
+        link = MqttCartLink(wire, StoreId(settings.identity.store))
         stack.push_async_callback(link.close)
         acquirer = _acquirer(settings)
         stack.push_async_callback(acquirer.close)
-        agent = _agent(settings, journal, link, acquirer, clock=clock, dice=dice, feed=_watchdog(manager, clock))
+        agent = _agent(
+            settings, journal, link, acquirer, room=room, clock=clock, dice=dice, feed=_watchdog(manager, clock)
+        )
         pages = create_app(
             agent.counter,
             settings.web,
@@ -251,7 +260,11 @@ async def _serve(settings: Settings) -> None:
             clock=clock,
             secret_source=dice,
             notice_desk=_notice_desk(settings, agent, clock),
+            limits=settings.limits,
         )
+        streams: Streams = pages.state.streams
+        agent.levels.watch(gauges.pages(settings.limits), lambda: streams.open)
+        agent.levels.watch(gauges.dropped(), Lately(lambda: wire.dropped_inbound + wire.dropped_outbound))
 
         def ready(address: str) -> None:
             log.info("serving", pages=address)
@@ -269,8 +282,8 @@ async def _serve(settings: Settings) -> None:
 
 
 def _agent(
-    settings: Settings, journal: SqlJournal, link: MqttCartLink, acquirer: HttpAcquirer, *, clock: Clock,
-    dice: HostDice, feed: Callable[[], None],
+    settings: Settings, journal: SqlJournal, link: MqttCartLink, acquirer: HttpAcquirer, *,
+    room: JournalRoom, clock: Clock, dice: HostDice, feed: Callable[[], None],
 ) -> Agent:  # fmt: skip
     signer = Signer.load(settings.signing_key)
     return Agent(
@@ -279,7 +292,7 @@ def _agent(
         sign=signer.sign, verify=signer.verifier.verify, key_id=signer.key_id,
         lanes=[open_lane(lane) for lane in settings.lanes], hold_s=[lane.hold_s for lane in settings.lanes],
         token_ttl_s=settings.token_ttl_s, binding_idle_s=settings.binding_idle_s,
-        acquirer_timeout_s=settings.payment.timeout_s, progress=feed,
+        acquirer_timeout_s=settings.payment.timeout_s, room=room, limits=settings.limits, progress=feed,
     )  # fmt: skip
 
 

@@ -4,8 +4,10 @@ The catalogue that `price_book` names has its own format: docs/PRICE_BOOK.md, re
 """
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,6 +93,33 @@ class LaneSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How long the barrier stays open for a passage before the lane asks again."""
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may fill up, and from when on staff hear of it. What happens at each limit: docs/LIMITS.md."""
+
+    disk_warn_mb: Annotated[int, Meta(ge=1, le=10_000_000)] = 1_000
+    """An alarm stands while the disk of a SQLite journal has less free than this."""
+    disk_floor_mb: Annotated[int, Meta(ge=0, le=10_000_000)] = 200
+    """With less free than this no new shopper may start; running trips are finished and paid."""
+    disk_reserve_mb: Annotated[int, Meta(ge=0, le=100_000)] = 64
+    """Room laid by beside the journal; a disk that is full gets it back, so that running trips can be finished."""
+    journal_warn_mb: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
+    """An alarm stands while the journal itself is larger than this: a start takes longer with every fact."""
+    log_warn_mb: Annotated[int, Meta(ge=1, le=10_000_000)] = 256
+    """An alarm stands while the journal's write-ahead log is larger: somebody reads the database without end."""
+    waiting_warn: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
+    """An alarm stands while more decisions than this wait to be recorded."""
+    commit_warn_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2_000
+    """An alarm stands while the newest commit took longer than this."""
+    pages: Annotated[int, Meta(ge=10, le=100_000)] = 2_000
+    """Live pages of all phones and consoles together; one more is refused and tries again by itself."""
+    pages_per_client: Annotated[int, Meta(ge=1, le=1_000)] = 6
+    """Live pages of one browser: what it opens to one host over HTTP/1.1."""
+    payments_warn: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    """An alarm stands while more payments than this have no answer from the acquirer."""
+    strangers: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    """Carts that spoke and never reported anything; one more is not listened to."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identity: Identity
     broker: Broker
@@ -109,3 +138,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Life of an exit token (reference/payments, section 4: at most 15 minutes)."""
     binding_idle_s: int = 1800
     """A bound cart without any event for this long is handed back."""
+    limits: Limits = Limits()

@@ -203,3 +203,29 @@ class Journal(Protocol):
 
     def positions(self) -> dict[CartId, tuple[int, int]]: ...
     def close(self) -> None: ...
+
+
+class JournalFullError(Exception):
+    """The journal has no room: nothing was committed, and the same append may be tried again when there is some."""
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes on the journal's disk: `free` for us, taken by the `journal`, and by its write-ahead `log`."""
+
+    free: int
+    journal: int
+    log: int
+    reserve_held: bool
+
+
+class StoreRoom(Protocol):
+    """The disk under the journal, and a reserve on it. May be called from any thread."""
+
+    def measure(self) -> Room | None:
+        """Return the sizes now; None where the journal's disk is not ours to see."""
+
+    def lay_by(self) -> bool:
+        """Hold the reserve; return whether it is held. Repeating is free of harm."""
+
+    def give_back(self) -> bool:
+        """Give the reserve to the journal; return whether there was any."""

@@ -13,6 +13,7 @@ import uvicorn
 from litestar import Litestar, Response, get
 from litestar.config.allowed_hosts import AllowedHostsConfig
 from litestar.datastructures import CacheControlHeader
+from litestar.exceptions import ServiceUnavailableException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
@@ -21,11 +22,15 @@ from cart_firmware.screen.page import Page
 from cart_firmware.services.show import ScreenSource
 from cart_protocol.host.clock import Clock
 from cart_protocol.host.configuration import ConfigurationError
+from cart_protocol.host.impatient_http import ImpatientHttp, bound_buffers
 
 _HEARTBEAT_S = 15
 _RECONNECT_MS = 1_000
 _GRACE_S = 1
 """For answers under way when the server ends; streams end by themselves (uvicorn would wait for them for ever)."""
+_MOST_STREAMS = 8
+"""The cart has one screen; a few more are for who looks after it."""
+_MOST_CONNECTIONS = 32
 _ASSETS = {"screen.css": "text/css", "screen.js": "text/javascript"}
 _HEADERS = {
     "Content-Security-Policy": (
@@ -56,6 +61,7 @@ class ScreenServer:
         host, port = self._socket.getsockname()[:2]
         self.address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
         self._serving = False
+        self._streams = 0
         self._closing = asyncio.Event()
         self._offline_since_ms: int | None = None
         assets = {name: files("cart_firmware.screen").joinpath("static", name).read_bytes() for name in _ASSETS}
@@ -67,7 +73,7 @@ class ScreenServer:
         server = _Embedded(
             uvicorn.Config(
                 self._app, log_config=None, access_log=False, server_header=False, ws="none", lifespan="off",
-                timeout_graceful_shutdown=_GRACE_S,
+                http=ImpatientHttp, limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_S,
             )
         )  # fmt: skip
         serving = asyncio.create_task(server.serve(sockets=[self._socket]), name="screen")
@@ -94,6 +100,8 @@ class ScreenServer:
 
         @get("/events", cache_control=CacheControlHeader(no_store=True))
         async def events() -> ServerSentEvent:
+            if self._streams >= _MOST_STREAMS:
+                raise ServiceUnavailableException("This page is open too often: close a few windows.")
             return ServerSentEvent(self._messages())
 
         return Litestar(
@@ -109,14 +117,18 @@ class ScreenServer:
     async def _messages(self) -> AsyncIterator[ServerSentEventMessage]:
         """The view at once, and again after each change; a heartbeat when nothing changes."""
         shown: int | None = None
-        while not self._closing.is_set():
-            view = self._source.view()
-            if view.revision != shown:
-                shown = view.revision
-                html = self._page.fragment(view, self._offline_since())
-                yield ServerSentEventMessage(data=html, event="view", id=shown, retry=_RECONNECT_MS)
-            elif not await self._changed(shown):
-                yield ServerSentEventMessage(data="", event="heartbeat")
+        self._streams += 1
+        try:
+            while not self._closing.is_set():
+                view = self._source.view()
+                if view.revision != shown:
+                    shown = view.revision
+                    html = self._page.fragment(view, self._offline_since())
+                    yield ServerSentEventMessage(data=html, event="view", id=shown, retry=_RECONNECT_MS)
+                elif not await self._changed(shown):
+                    yield ServerSentEventMessage(data="", event="heartbeat")
+        finally:
+            self._streams -= 1
 
     async def _changed(self, revision: int) -> bool:
         """Wait for another view or the end; return False when neither came within a heartbeat."""
@@ -174,4 +186,5 @@ def _bound(settings: Screen) -> socket.socket:
         raise ConfigurationError(
             f"screen.port: {settings.host}:{settings.port}: {error.strerror}; choose another port, or end who has it"
         ) from error
+    bound_buffers(listener)
     return listener

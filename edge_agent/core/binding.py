@@ -42,6 +42,7 @@ _SENTENCES = {
     "withdrawn": "This cart is out of service. Please take another one.",
     "charging": "This cart is charging. Please take another one.",
     "faulty": "This cart has a fault. Please take another one.",
+    "no-room": "The store cannot take new shoppers with a cart right now. Please ask our staff.",
     "no-answer": "The cart did not answer. Please try again or take another one.",
 }
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, StaffId
 from edge_agent.core.events import IncidentRaised, IncidentResolved, NewId, StoreEvent
 from edge_agent.core.folds import Incident
@@ -18,12 +20,17 @@ def raise_once(
     """Raise an incident unless one about the same `key` is still open."""
     if shop.incidents.is_open(key):
         return []
-    return [
-        IncidentRaised(
-            incident=IncidentId(new_id()), key=key, where=where, cause=cause, sentence=sentence, evidence=evidence,
-            cart=cart, lane=lane, order=order,
-        )
-    ]  # fmt: skip
+    raised = about(key=key, where=where, cause=cause, sentence=sentence, new_id=new_id, evidence=evidence)
+    return [msgspec.structs.replace(raised, cart=cart, lane=lane, order=order)]
+
+
+def about(
+    *, key: str, where: str, cause: str, sentence: str, new_id: NewId, evidence: tuple[str, ...] = ()
+) -> IncidentRaised:
+    """Return a new incident about the matter `key`."""
+    return IncidentRaised(
+        incident=IncidentId(new_id()), key=key, where=where, cause=cause, sentence=sentence, evidence=evidence
+    )
 
 
 def resolve(shop: Shop, incident: IncidentId, staff: StaffId) -> list[StoreEvent]:

@@ -5,7 +5,8 @@ RefusedError
 ├── OrderRefusedError    the basket cannot be paid, thawed or handed back now
 ├── PaymentRefusedError  a payment cannot be started, or was declined
 ├── TokenRefusedError    an exit token opens nothing
-└── StaffRefusedError    what staff asked for does not apply
+├── StaffRefusedError    what staff asked for does not apply
+└── NoRoomError          the store cannot record anything at all now
 """
 
 
@@ -36,3 +37,10 @@ class TokenRefusedError(RefusedError):
 
 class StaffRefusedError(RefusedError):
     """What staff asked for does not apply (any more)."""
+
+
+class NoRoomError(RefusedError):
+    """The store's disk is full: whatever was asked for may be asked again, and happens at most once."""
+
+    def __init__(self) -> None:
+        super().__init__("no-room", "The store cannot record anything right now. Please ask our staff, and try again.")

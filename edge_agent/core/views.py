@@ -135,6 +135,19 @@ class IncidentCard(msgspec.Struct, frozen=True, kw_only=True):
     """The order still waits at its lane, so staff may check the goods and let it through."""
 
 
+class LevelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that fills up, the highest first on the console. `tide`: good, warning or limit (core.level)."""
+
+    name: str
+    tide: str
+    value: str
+    unit: str
+    thresholds: str
+    """'alarm below 1,000, limit 200 MB'."""
+    sentence: str = ""
+    """What staff should know and do; '' while all is well."""
+
+
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """What the store has counted since it began, for the console's footer and the scoreboard."""
 
@@ -160,3 +173,4 @@ class ConsoleView(msgspec.Struct, frozen=True, kw_only=True):
     lanes: tuple[LaneCard, ...]
     incidents: tuple[IncidentCard, ...]
     counters: Counters
+    levels: tuple[LevelCard, ...] = ()

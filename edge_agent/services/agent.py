@@ -10,17 +10,20 @@ from cart_protocol.host.clock import Clock
 from cart_protocol.ids import LaneId, StoreId, TokenId
 from cart_protocol.mass import ZERO
 from cart_protocol.pricing.price_book import PriceBook
+from edge_agent.config import Limits
 from edge_agent.core import exit_check, exit_token
 from edge_agent.core.events import NewId
 from edge_agent.core.exit_token import Claims, Sign, Verify
 from edge_agent.core.folds import Order
 from edge_agent.core.views import LaneCard
-from edge_agent.ports import Acquirer, CartLink, Journal, LaneDevices
+from edge_agent.ports import Acquirer, CartLink, Journal, LaneDevices, StoreRoom
+from edge_agent.services import gauges
 from edge_agent.services.bind import Bind
 from edge_agent.services.counter import Counter
 from edge_agent.services.fleet import Fleet
 from edge_agent.services.ingest import Ingest
 from edge_agent.services.lane import Lane
+from edge_agent.services.levels import Levels
 from edge_agent.services.presence import Presence
 from edge_agent.services.publish_prices import PublishPrices
 from edge_agent.services.record import Recorder
@@ -28,6 +31,7 @@ from edge_agent.services.settle import Settle
 
 _PAY_MARGIN_S = 1.0
 """What committing an answer may take on top of the acquirer's own time."""
+_LIMITS = Limits()
 
 
 class Agent:
@@ -42,6 +46,8 @@ class Agent:
         token_ttl_s: life of an exit token.
         binding_idle_s: after this long without any event a bound cart is handed back.
         acquirer_timeout_s: how long one call to the acquirer may take.
+        room: the disk under the journal, where there is one to see.
+        limits: what may fill up, and from when on staff hear of it.
 
     The ports stay the caller's: `run` uses them, and does not close the journal, the link or the acquirer.
     """
@@ -50,16 +56,18 @@ class Agent:
         self, *, store: StoreId, name: str, journal: Journal, link: CartLink, acquirer: Acquirer, book: PriceBook,
         clock: Clock, new_id: NewId, sign: Sign, verify: Verify, key_id: int = 0, lanes: Sequence[LaneDevices] = (),
         hold_s: Sequence[float] = (), token_ttl_s: int = 900, binding_idle_s: int = 1_800,
-        acquirer_timeout_s: float = 10.0, progress: Callable[[], None] = lambda: None,
+        acquirer_timeout_s: float = 10.0, room: StoreRoom | None = None, limits: Limits = _LIMITS,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._book = book
         self._progress = progress
         self._stopping = asyncio.Event()
-        self.recorder = Recorder(journal, clock)
+        self.recorder = Recorder(journal, clock, make_room=room.give_back if room else lambda: False)
         replayed = self.recorder.replay()
         structlog.get_logger("agent").info("journal-replayed", facts=replayed)
+        self.levels = Levels(self.recorder, new_id, limits, room)
         self.presence = Presence(self.recorder.changes)
-        self.ingest = Ingest(link, self.recorder, self.presence, clock, new_id)
+        self.ingest = Ingest(link, self.recorder, self.presence, clock, new_id, most_strangers=limits.strangers)
         self._prices = PublishPrices(link, self.recorder, sign)
         self.ingest.on_up(self._prices.announce)
         self._fleet = Fleet(link, self.recorder, self.presence, clock)
@@ -76,8 +84,11 @@ class Agent:
         ]
         self.counter = Counter(
             name, self.recorder, presence=self.presence, ingest=self.ingest, clock=clock, new_id=new_id,
-            lane_cards=self._lane_cards, pay_patience_s=acquirer_timeout_s + _PAY_MARGIN_S,
+            levels=self.levels, lane_cards=self._lane_cards, pay_patience_s=acquirer_timeout_s + _PAY_MARGIN_S,
         )  # fmt: skip
+
+        self.levels.watch(gauges.payments(limits), lambda: len(self.recorder.shop.tenders.all_in_doubt()))
+        self.levels.watch(gauges.strangers(limits), lambda: self.ingest.never_reported)
 
     async def run(self) -> None:
         """Serve until `stop`.
@@ -93,6 +104,7 @@ class Agent:
                 tasks.create_task(service, name=name)
                 for name, service in (
                     ("ingest", self.ingest.run()), ("fleet", self._fleet.run()), ("bind", self._bind.run()),
+                    ("levels", self.levels.run()),
                     ("settle", self.settle.run()), *((f"lane {lane.lane}", lane.run()) for lane in self.lanes),
                 )
             ]  # fmt: skip

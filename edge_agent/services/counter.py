@@ -6,14 +6,15 @@ from collections.abc import Callable
 from cart_protocol.host.clock import Clock
 from cart_protocol.ids import CartId, IncidentId, OrderId, ShopperId, StaffId
 from edge_agent.core import binding, command, console_picture, incident, order, payment, picture
-from edge_agent.core.events import NewId
+from edge_agent.core.events import NewId, StoreEvent
 from edge_agent.core.folds import Order, Stage, TenderState
 from edge_agent.core.picture import Surroundings
-from edge_agent.core.refusals import PaymentRefusedError
+from edge_agent.core.refusals import NoRoomError, PaymentRefusedError
 from edge_agent.core.views import ConsoleView, LaneCard, PhoneView
 from edge_agent.services.ingest import Ingest
+from edge_agent.services.levels import Levels
 from edge_agent.services.presence import Presence
-from edge_agent.services.record import Recorder
+from edge_agent.services.record import Decide, Recorder
 
 PATIENCE_S = binding.ANSWER_MS / 1_000
 """How long a person waits for a cart's answer."""
@@ -23,17 +24,19 @@ class Counter:
     """One call is one wish of a person; it returns when it came true and raises RefusedError when it cannot.
 
     Every wish may be repeated: what is already so stays so. `pay_patience_s` is how long `pay` waits for the acquirer
-    before it returns with the payment still open (the phone then shows so).
+    before it returns with the payment still open (the phone then shows so). While the journal has no room, every wish
+    raises NoRoomError at once.
     """
 
     def __init__(
-        self, store: str, recorder: Recorder, *, presence: Presence, ingest: Ingest, clock: Clock, new_id: NewId,
-        lane_cards: Callable[[], tuple[LaneCard, ...]], pay_patience_s: float,
+        self, store: str, recorder: Recorder, *, presence: Presence, ingest: Ingest, levels: Levels, clock: Clock,
+        new_id: NewId, lane_cards: Callable[[], tuple[LaneCard, ...]], pay_patience_s: float,
     ) -> None:  # fmt: skip
         self._store = store
         self._recorder = recorder
         self._presence = presence
         self._ingest = ingest
+        self._levels = levels
         self._clock = clock
         self._new_id = new_id
         self._lane_cards = lane_cards
@@ -45,17 +48,19 @@ class Counter:
         """Give this shopper the cart that shows `code` ('c1-7K3M9Q'), once the cart agreed.
 
         Raises:
-            BindRefusedError: unknown-code, has-cart, busy, faulty, charging, withdrawn, offline, no-answer, or whatever
-                else the cart refuses with.
+            BindRefusedError: unknown-code, has-cart, busy, faulty, charging, withdrawn, offline, no-room, no-answer, or
+                whatever else the cart refuses with.
         """
-        await self._recorder.submit(
+        if self._levels.door_closed and self._recorder.shop.bindings.of(shopper) is None:
+            raise binding.refusal("no-room")
+        await self._wish(
             lambda shop, now_ms: binding.request(
                 shop, shopper, code, online=self._presence.online, now_ms=now_ms, new_id=self._new_id
             )
         )
         bound = self._recorder.shop.bindings.latest_of[shopper]
         if not await self._until(lambda: bound.stage is not Stage.REQUESTED, PATIENCE_S):
-            await self._recorder.submit(lambda shop, _: binding.give_up(shop, bound.session))
+            await self._wish(lambda shop, _: binding.give_up(shop, bound.session))
         if bound.stage is not Stage.BOUND:
             raise binding.refusal(bound.reason)
         return bound.cart
@@ -66,9 +71,7 @@ class Counter:
         Raises:
             OrderRefusedError: paid (the goods leave by the exit lane).
         """
-        await self._recorder.submit(
-            lambda shop, now_ms: binding.hand_back(shop, shopper, now_ms=now_ms, new_id=self._new_id)
-        )
+        await self._wish(lambda shop, now_ms: binding.hand_back(shop, shopper, now_ms=now_ms, new_id=self._new_id))
 
     async def freeze(self, shopper: ShopperId) -> OrderId:
         """Close the basket and return the order that the cart's freeze made of it.
@@ -77,7 +80,7 @@ class Counter:
             OrderRefusedError: no-cart, offline, empty, pending, unexplained, no-answer, or whatever else the cart
                 refuses with.
         """
-        await self._recorder.submit(
+        await self._wish(
             lambda shop, now_ms: order.freeze(
                 shop, shopper, online=self._presence.online, now_ms=now_ms, new_id=self._new_id
             )
@@ -88,7 +91,7 @@ class Counter:
             lambda: shop.orders.of_session(bound.session) is not None or bound.freezing is None, PATIENCE_S
         )
         if not answered:
-            await self._recorder.submit(lambda shop, _: order.no_answer(shop, bound.session))
+            await self._wish(lambda shop, _: order.no_answer(shop, bound.session))
         placed = shop.orders.of_session(bound.session)
         if placed is None:
             raise order.refusal(bound.freeze_problem or bound.reason)
@@ -100,7 +103,7 @@ class Counter:
         Raises:
             OrderRefusedError: no-cart, paying or paid.
         """
-        await self._recorder.submit(lambda shop, now_ms: order.thaw(shop, shopper, now_ms=now_ms, new_id=self._new_id))
+        await self._wish(lambda shop, now_ms: order.thaw(shop, shopper, now_ms=now_ms, new_id=self._new_id))
 
     async def pay(self, shopper: ShopperId, method: str, key: str) -> None:
         """Pay what is outstanding. The same `key` again, or a second page meanwhile, shares the first one's outcome.
@@ -111,9 +114,7 @@ class Counter:
             PaymentRefusedError: no-order, unknown-method or declined.
         """
         due = self._order_of(shopper)
-        await self._recorder.submit(
-            lambda shop, _: payment.submit(shop, due.id, method=method, page_key=key, new_id=self._new_id)
-        )
+        await self._wish(lambda shop, _: payment.submit(shop, due.id, method=method, page_key=key, new_id=self._new_id))
         shop = self._recorder.shop
         tender = payment.by_page_key(shop, due.id, key) or shop.tenders.in_doubt(due.id)
         if tender is not None:
@@ -131,7 +132,7 @@ class Counter:
         Raises:
             StaffRefusedError: unknown-incident; not-at-lane (no order of this incident waits to be let through).
         """
-        await self._recorder.submit(
+        await self._wish(
             lambda shop, _: (
                 incident.let_through(shop, incident_id, staff, self._lane_cards())
                 if let_through
@@ -145,7 +146,7 @@ class Counter:
         Raises:
             StaffRefusedError: unknown-cart or in-use.
         """
-        await self._recorder.submit(
+        await self._wish(
             lambda shop, now_ms: command.set_withdrawn(
                 shop, cart, staff, withdrawn=withdrawn, now_ms=now_ms, new_id=self._new_id
             )
@@ -157,7 +158,7 @@ class Counter:
         Raises:
             StaffRefusedError: unknown-cart or not-in-use.
         """
-        await self._recorder.submit(
+        await self._wish(
             lambda shop, now_ms: command.explain_weight(shop, cart, staff, now_ms=now_ms, new_id=self._new_id)
         )
 
@@ -177,6 +178,7 @@ class Counter:
                 unreadable=self._ingest.strangers.unreadable,
                 unknown_fields=self._ingest.strangers.unknown_fields,
             ),
+            levels=self._levels.cards(),
         )  # fmt: skip
 
     async def wait_for_change(self, revision: int) -> int:
@@ -184,6 +186,28 @@ class Counter:
         return await self._recorder.changes.after(revision)
 
     # ── inner parts ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _wish(self, decide: Decide) -> tuple[StoreEvent, ...]:
+        """Have a wish recorded; whoever waits while the journal runs out of room is told so instead of left waiting.
+
+        Raises:
+            NoRoomError: now or meanwhile. The decision may still be recorded later: wishes may be repeated.
+        """
+        self._refuse_when_full()
+        answer = asyncio.ensure_future(self._recorder.submit(decide))
+        answer.add_done_callback(_heard)
+        changes = self._recorder.changes
+        while not answer.done():
+            change = asyncio.ensure_future(changes.after(changes.revision))
+            await asyncio.wait({answer, change}, return_when=asyncio.FIRST_COMPLETED)
+            change.cancel()
+            if not answer.done():
+                self._refuse_when_full()
+        return await answer
+
+    def _refuse_when_full(self) -> None:
+        if self._recorder.full:
+            raise NoRoomError
 
     def _order_of(self, shopper: ShopperId) -> Order:
         shop = self._recorder.shop
@@ -209,3 +233,9 @@ class Counter:
         except TimeoutError:
             return done()
         return True
+
+
+def _heard(answer: "asyncio.Future[tuple[StoreEvent, ...]]") -> None:
+    """Nobody may be left to hear of a late refusal."""
+    if not answer.cancelled():
+        answer.exception()

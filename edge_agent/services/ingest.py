@@ -30,6 +30,8 @@ from edge_agent.services.record import Recorder
 
 _LONGEST_REASON = 300
 """What of a stranger's error text travels back and is shown."""
+_MOST_WAITING = 10_000
+"""With more than this waiting to be recorded, a message that could not be read is counted and no longer an alarm."""
 
 
 class Strangers(msgspec.Struct):
@@ -37,20 +39,28 @@ class Strangers(msgspec.Struct):
 
     unreadable: int = 0
     unknown_fields: int = 0
+    not_heard: int = 0
+    """Messages of carts that were too many: see `most_strangers`."""
 
 
 class Ingest:
-    """One Exchange (role STORE) per cart, starting from the committed position."""
+    """One Exchange (role STORE) per cart, starting from the committed position.
+
+    Args:
+        most_strangers: carts that speak and have never reported anything; one more is counted and not listened to.
+    """
 
     def __init__(
-        self, link: CartLink, recorder: Recorder, presence: PresenceBoard, clock: Clock, new_id: NewId
-    ) -> None:
+        self, link: CartLink, recorder: Recorder, presence: PresenceBoard, clock: Clock, new_id: NewId,
+        *, most_strangers: int = 10_000,
+    ) -> None:  # fmt: skip
         self.strangers = Strangers()
         self._link = link
         self._recorder = recorder
         self._presence = presence
         self._clock = clock
         self._new_id = new_id
+        self._most_strangers = most_strangers
         self._on_up: list[Callable[[], None]] = []
         self._exchanges = {
             cart: Exchange(Role.STORE, Position(epoch=Epoch(epoch), seq=Seq(seq)))
@@ -70,6 +80,19 @@ class Ingest:
     @property
     def gaps(self) -> int:
         return sum(exchange.counts.gaps for exchange in self._exchanges.values())
+
+    @property
+    def never_reported(self) -> int:
+        """Carts that spoke and of which nothing was ever committed."""
+        return max(0, len(self._exchanges) - len(self._recorder.shop.carts))
+
+    def _is_one_too_many(self, heard: Heard) -> bool:
+        """Whether a cart is new to us at a time when too many are: each would cost memory for as long as we run."""
+        if heard.cart in self._exchanges:
+            return False
+        present = len(self._presence.online) - len(self._recorder.shop.carts)
+        unknown = present if isinstance(heard.message, Presence) else self.never_reported
+        return unknown >= self._most_strangers
 
     async def run(self) -> NoReturn:
         while True:
@@ -92,6 +115,9 @@ class Ingest:
         self._log.info("broker-accepted-us")
 
     def _heard(self, heard: Heard) -> None:
+        if self._is_one_too_many(heard):
+            self.strangers.not_heard += 1
+            return
         if heard.unknown_fields:
             self.strangers.unknown_fields += len(heard.unknown_fields)
             self._log.warning("unknown-fields", cart=heard.cart, fields=heard.unknown_fields)
@@ -152,6 +178,8 @@ class Ingest:
         self._log.warning("unreadable", cart=cart, topic=unreadable.topic, reason=reason)
         if cart is not None:
             self._link.send(Refusal(reason=reason), cart)
+        if self._recorder.waiting >= _MOST_WAITING:
+            return
         where = f"cart {cart}" if cart else "broker"
         self._recorder.post(lambda shop, _: incident.raise_once(
             shop, key=f"unreadable/{cart or 'broker'}", where=where, cause="unreadable-message", cart=cart,

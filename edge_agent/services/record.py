@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+import structlog
+
 from cart_protocol.host.clock import Clock
 from cart_protocol.ids import CartId
 from edge_agent.core.events import CartReported, CartSnapshotAdopted, Fact, StoreEvent
 from edge_agent.core.refusals import RefusedError
 from edge_agent.core.shop import Shop
-from edge_agent.ports import Journal
+from edge_agent.ports import Journal, JournalFullError
 from edge_agent.services.changes import Changes
 
 Decide = Callable[[Shop, int], Sequence[StoreEvent]]
@@ -18,6 +20,11 @@ AfterCommit = Callable[[Sequence[Fact]], None]
 """Told of every committed batch, in order; must not block."""
 _GREATEST_BATCH = 2_000
 """Bounds what one commit holds (reference/messaging, section 2.3: 600 to 1,200 reach the plateau)."""
+
+
+FULL_AGAIN_S = 2.0
+"""How often a group is tried again for which the journal had no room."""
+_log = structlog.get_logger("record")
 
 
 class RecorderStoppedError(RuntimeError):
@@ -30,9 +37,16 @@ class Recorder:
     A group is whatever arrived while the last one was being written: no delay is added. Everybody who submitted is
     answered after the commit; a refusal goes to its own submitter only. If the journal cannot be written, `run` raises,
     and with it the agent ends: memory is ahead of the disk then and must not be trusted.
+
+    A journal without room is no such end. `make_room` is asked to find some; where it finds none, `full` is set and the
+    same group is tried again until there is: meanwhile nothing is acknowledged, and nothing accepted is lost
+    (decision record 0011).
     """
 
-    def __init__(self, journal: Journal, clock: Clock, changes: Changes | None = None) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, changes: Changes | None = None, *,
+        make_room: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self.shop = Shop()
         self.changes = changes or Changes()
         self._journal = journal
@@ -40,10 +54,26 @@ class Recorder:
         self._queue: asyncio.Queue[tuple[Decide, asyncio.Future[tuple[StoreEvent, ...]] | None]] = asyncio.Queue()
         self._listeners: list[AfterCommit] = []
         self._stopped = False
+        self._make_room = make_room
+        self._progress: Callable[[], None] = lambda: None
+        self._began_us: int | None = None
+        self._took_us = 0
         self._last_ms = 0
         self.commits = 0
         self.refused_posts = 0
         """Posted decisions (nobody waited for them) that were refused."""
+        self.full = False
+        """The journal has no room: what is being written is tried again until it has."""
+
+    @property
+    def waiting(self) -> int:
+        """Decisions that wait for their turn."""
+        return self._queue.qsize()
+
+    @property
+    def commit_us(self) -> int:
+        """How long the commit under way takes already; between commits, how long the last one took."""
+        return self._took_us if self._began_us is None else self._clock.monotonic_us() - self._began_us
 
     def replay(self) -> int:
         """Rebuild the shop from the journal; call once, before `run`. Return how many facts there were."""
@@ -84,6 +114,7 @@ class Recorder:
         Raises:
             Exception: whatever the journal or a faulty decision raised; the agent must end.
         """
+        self._progress = progress
         try:
             while True:
                 await self._turn(turn_s)
@@ -117,7 +148,38 @@ class Recorder:
             self._publish(facts)
 
     async def _commit(self, facts: Sequence[Fact]) -> None:
-        """Write a group; when cancelled meanwhile, wait for the disk first: a thread cannot be called back."""
+        """Write a group, however long it takes until the disk has room for it."""
+        self._began_us = self._clock.monotonic_us()
+        try:
+            while not await self._written(facts):
+                self._progress()
+                await asyncio.sleep(FULL_AGAIN_S)
+            self._took_us = self.commit_us
+        finally:
+            self._began_us = None
+
+    async def _written(self, facts: Sequence[Fact]) -> bool:
+        """Write a group; return False, with nothing written, where the journal has no room and nothing makes any."""
+        try:
+            await self._write(facts)
+        except JournalFullError as error:
+            if await asyncio.to_thread(self._make_room):
+                _log.error("journal-full", facts=len(facts), said=str(error), now="the reserve was given back")
+                return await self._written(facts)
+            if not self.full:
+                _log.error("journal-full", facts=len(facts), said=str(error), now="nothing is recorded")
+            self._is_full(full=True)
+            return False
+        self._is_full(full=False)
+        return True
+
+    def _is_full(self, *, full: bool) -> None:
+        if full != self.full:
+            self.full = full
+            self.changes.bump()
+
+    async def _write(self, facts: Sequence[Fact]) -> None:
+        """Append on a thread; when cancelled meanwhile, wait for the disk first: a thread cannot be called back."""
         writing = asyncio.ensure_future(asyncio.to_thread(self._journal.append, facts, _positions(facts)))
         try:
             await asyncio.shield(writing)

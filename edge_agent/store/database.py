@@ -13,6 +13,8 @@ from edge_agent.store.writer import SqliteWriter, Writer
 
 _BUSY_MS = 5_000
 """How long SQLite waits for a reader's lock (a backup, a person with SQL) before an append fails."""
+_KEPT_LOG = 64 << 20
+"""Bytes to which SQLite cuts its write-ahead log after it grew: a long reader keeps it from being used again."""
 _POSTGRESQL = "postgresql"
 
 
@@ -92,4 +94,5 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute(f"PRAGMA journal_size_limit={_KEPT_LOG}")
     cursor.close()

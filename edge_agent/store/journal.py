@@ -14,6 +14,7 @@ import msgspec
 from cart_protocol.ids import CartId
 from edge_agent.core.events import Fact, decode, encode, kind_of, stream_of
 from edge_agent.core.partition import Routes, partition_of
+from edge_agent.ports import JournalFullError
 from edge_agent.store.database import JournalError, open_writer, shown
 from edge_agent.store.projections import Changes
 from edge_agent.store.schema import ENTRY
@@ -70,6 +71,7 @@ class SqlJournal:
         """Commit all or nothing, durably, with the carts' new (epoch, seq); return the last entry's number.
 
         Raises:
+            JournalFullError: the disk is full; nothing was committed, and the same may be appended later.
             FencedError: one of our partitions has another owner; the caller must not go on.
             JournalError: nothing was committed, or a second writer was here; the caller must not go on.
             ProjectionError: a fact does not fit the read tables; nothing was committed.
@@ -88,8 +90,10 @@ class SqlJournal:
                     self._writer.write(_ADD, rows)
                 changes.write(self._writer)
         except DatabaseError as error:
+            if error.no_room:
+                raise JournalFullError(f"journal {self._address}: {error}; make room on its disk") from error
             raise JournalError(
-                f"journal {self._address}: nothing was written: {error}; is the disk full or shared?"
+                f"journal {self._address}: nothing was written: {error}; is the file shared, or damaged?"
             ) from error
         self._ends = ends
         number: int = rows[-1][1] if rows else max(ends.values())

@@ -20,6 +20,12 @@ Row = Sequence[Any]
 class DatabaseError(Exception):
     """What a database said, whichever it is."""
 
+    @property
+    def no_room(self) -> bool:
+        """Whether its disk is full: SQLITE_FULL (sqlite.org/rescode.html), or PostgreSQL's disk_full."""
+        said = self.__cause__
+        return getattr(said, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL or getattr(said, "sqlstate", "") == "53100"
+
 
 class How(StrEnum):
     ADD = "add"

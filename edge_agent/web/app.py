@@ -12,7 +12,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import Message, Scope
 
 from cart_protocol.host.clock import Clock, Dice
-from edge_agent.config import Web
+from edge_agent.config import Limits, Web
 from edge_agent.web.acquirer import acquirer_notice
 from edge_agent.web.console import ConsoleController, ConsolePages
 from edge_agent.web.desk import CounterDesk, NoticeDesk, StaffRoll
@@ -27,6 +27,7 @@ from edge_agent.web.stream import HEARTBEAT_S, Streams
 __all__ = ["CounterDesk", "StaffRoll", "create_app", "serve"]
 
 _log = structlog.get_logger()
+_LIMITS = Limits()
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
@@ -58,6 +59,7 @@ def create_app(
     clock: Clock,
     secret_source: Dice,
     heartbeat_s: float = HEARTBEAT_S,
+    limits: Limits = _LIMITS,
     notice_desk: NoticeDesk | None = None,
 ) -> Litestar:
     """Return the store's web application.
@@ -70,11 +72,15 @@ def create_app(
         clock: for rate limits, sessions and ages.
         secret_source: random bytes for cookies; the operating system's, except on the stage.
         heartbeat_s: how often a quiet stream says that it lives.
+        limits: how many live pages are served.
         notice_desk: who hears the acquirer's notices; None: nobody, the acquirer is asked in its own time.
     """
     secure = settings.certificate is not None or settings.public_address.startswith("https:")
     pages = Pages(store_name)
-    streams = Streams(secret_source.token_bytes(6).hex(), heartbeat_s=heartbeat_s)
+    streams = Streams(
+        secret_source.token_bytes(6).hex(), heartbeat_s=heartbeat_s, most=limits.pages,
+        most_per_session=limits.pages_per_client,
+    )  # fmt: skip
     doorkeeper = Doorkeeper(clock, settings.public_address)
     sign_in = SignIn(staff, StaffSessions(secret_source, clock, staff, secure=secure), pages, doorkeeper)
     phones = PhoneSessions(secret_source, secure=secure)

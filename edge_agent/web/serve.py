@@ -10,12 +10,16 @@ import uvicorn
 from litestar import Litestar
 
 from cart_protocol.host.configuration import ConfigurationError
+from cart_protocol.host.impatient_http import ImpatientHttp, bound_buffers
 from edge_agent.config import Web
 from edge_agent.web.stream import Streams
 
 STOP_S = 2
 """How long open requests may take to end. Without a bound uvicorn waits for event streams for ever: two servers stayed
 alive for 15 and 26 minutes (reference/payments, section 5)."""
+
+_PER_STREAM, _OTHERS = 2, 200
+"""Connections: a live page has its stream and perhaps one for what is tapped; others only come and go."""
 
 
 class _Server(uvicorn.Server):
@@ -58,12 +62,15 @@ async def serve(app: Litestar, settings: Web, *, ready: Callable[[str], None] | 
 
 
 def _config(app: Litestar, settings: Web) -> uvicorn.Config:
+    streams: Streams = app.state.streams
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
         ws="none",
+        http=ImpatientHttp,
+        limit_concurrency=_PER_STREAM * streams.most + _OTHERS,
         timeout_graceful_shutdown=STOP_S,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
@@ -84,12 +91,14 @@ def _config(app: Litestar, settings: Web) -> uvicorn.Config:
 def _listen(settings: Web) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=1024)
+        listener = socket.create_server(address[:2], family=family, backlog=1024)
     except OSError as error:
         raise ConfigurationError(
             f"web: cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
             "choose another web.port or stop what uses it"
         ) from error
+    bound_buffers(listener)
+    return listener
 
 
 def _refuse_open_plain(settings: Web) -> None:

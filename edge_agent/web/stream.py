@@ -31,12 +31,22 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 class Streams:
     """All open streams of this process."""
 
-    def __init__(self, boot: str, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(
+        self, boot: str, *, heartbeat_s: float = HEARTBEAT_S, most: int = MOST_STREAMS,
+        most_per_session: int = MOST_PER_SESSION,
+    ) -> None:  # fmt: skip
         self.boot = boot
         """Names this run of the process: revisions of another run say nothing about this one's."""
         self._heartbeat_s = heartbeat_s
+        self.most, self._most_per_session = most, most_per_session
         self._closing = asyncio.Event()
         self._open: Counter[str] = Counter()
+        self.refused = 0
+        """Streams that were one too many."""
+
+    @property
+    def open(self) -> int:
+        return self._open.total()
 
     def close(self) -> None:
         """End every stream, now and from now on; browsers come back by themselves when we do."""
@@ -48,11 +58,13 @@ class Streams:
         Raises:
             DeniedError: this session, or the process, has as many as it may.
         """
-        if self._open[session] >= MOST_PER_SESSION:
+        if self._open[session] >= self._most_per_session:
+            self.refused += 1
             raise DeniedError(
                 429, "too-many-streams", "This page is open too often: close a few windows.", retry_after_s=5
             )
-        if self._open.total() >= MOST_STREAMS:
+        if self.open >= self.most:
+            self.refused += 1
             raise DeniedError(
                 503, "too-many-streams", "The store is very busy: the page refreshes itself soon.", retry_after_s=5
             )

@@ -372,10 +372,10 @@ class ShopFloor:
         await self.kill()
         await self.open()
 
-    async def cart(self, name: str = "c1") -> Cart:
+    async def cart(self, name: str = "c1", *, offer: bool = True) -> Cart:
         """Switch a free cart on and wait until the shop knows it."""
         cart = Cart(name, self.wire, self.clock, self.mint)
-        cart.switch_on()
+        cart.switch_on(offer=offer)
         await self.quiet()
         return cart
 
