@@ -1,6 +1,6 @@
 """What the store needs from outside: carts, lane hardware, an acquirer, a journal. No bodies here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -44,6 +44,9 @@ class CartLink(Protocol):
 
     def send(self, message: StoreMessage, cart: CartId | None = None) -> None: ...
     async def receive(self) -> LinkUp | LinkDown | Heard | Unreadable: ...
+    def drain(self) -> Iterable[LinkUp | LinkDown | Heard | Unreadable]:
+        """Return what else is at hand, in order, without waiting; a link may always return nothing."""
+
     async def close(self) -> None: ...
 
 

@@ -1,5 +1,6 @@
 """From the wire to the journal: each cart's events exactly once, in order, acknowledged after the commit."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -22,16 +23,21 @@ from cart_protocol.messages import (
     StoreBirth,
 )
 from edge_agent.core import incident
-from edge_agent.core.events import CartReported, CartSnapshotAdopted, Fact, NewId
+from edge_agent.core.events import CartReported, CartSnapshotAdopted, Fact, NewId, StoreEvent
 from edge_agent.core.report import replaced, reported
+from edge_agent.core.shop import Shop
 from edge_agent.ports import CartLink, Heard, LinkDown, LinkUp, Unreadable
 from edge_agent.services.presence import Presence as PresenceBoard
 from edge_agent.services.record import Recorder
 
+_TURN = 256
+"""Events taken before everybody else gets a turn: some 2 ms."""
 _LONGEST_REASON = 300
 """What of a stranger's error text travels back and is shown."""
 _MOST_WAITING = 10_000
 """With more than this waiting to be recorded, a message that could not be read is counted and no longer an alarm."""
+
+_Report = tuple[CartId, Epoch, Recorded]
 
 
 class Strangers(msgspec.Struct):
@@ -62,6 +68,8 @@ class Ingest:
         self._new_id = new_id
         self._most_strangers = most_strangers
         self._on_up: list[Callable[[], None]] = []
+        self._reports: list[_Report] = []
+        """Accepted and not yet handed over."""
         self._exchanges = {
             cart: Exchange(Role.STORE, Position(epoch=Epoch(epoch), seq=Seq(seq)))
             for cart, (epoch, seq) in recorder.positions().items()
@@ -95,17 +103,27 @@ class Ingest:
         return unknown >= self._most_strangers
 
     async def run(self) -> NoReturn:
+        """Take what arrived, all of it, and hand it to the recorder; pages get their turn in between."""
         while True:
-            match await self._link.receive():
-                case LinkUp():
-                    self._up()
-                case LinkDown(reason):
-                    self._log.warning("broker-lost", reason=reason)
-                    self._presence.broker(online=False)
-                case Heard() as heard:
-                    self._heard(heard)
-                case Unreadable() as unreadable:
-                    self._unreadable(unreadable)
+            self._take(await self._link.receive())
+            for item in self._link.drain():
+                self._take(item)
+                if len(self._reports) >= _TURN:
+                    self._hand_over()
+                    await asyncio.sleep(0)
+            self._hand_over()
+
+    def _take(self, item: LinkUp | LinkDown | Heard | Unreadable) -> None:
+        match item:
+            case Heard():
+                self._heard(item)
+            case LinkUp():
+                self._up()
+            case LinkDown(reason):
+                self._log.warning("broker-lost", reason=reason)
+                self._presence.broker(online=False)
+            case Unreadable():
+                self._unreadable(item)
 
     def _up(self) -> None:
         self._presence.broker(online=True)
@@ -146,16 +164,22 @@ class Ingest:
                 case Send(message=(Ack() | SnapshotRequest()) as message):
                     self._link.send(message, cart)
                 case Deliver(epoch=epoch, events=events):
-                    for recorded in events:
-                        self._report(cart, epoch, recorded)
+                    self._reports += [(cart, epoch, recorded) for recorded in events]
                 case Adopt(snapshot=snapshot):
                     self._replace(cart, snapshot)
 
-    def _report(self, cart: CartId, epoch: Epoch, recorded: Recorded) -> None:
-        self._recorder.post(lambda shop, _: reported(shop, cart, epoch, recorded, self._new_id))
+    def _hand_over(self) -> None:
+        """Give the recorder what the carts reported, in the order in which it was accepted."""
+        if self._reports:
+            self._recorder.post_each(self._report, self._reports)
+            self._reports = []
+
+    def _report(self, shop: Shop, _: int, report: _Report) -> list[StoreEvent]:
+        return reported(shop, *report, self._new_id)
 
     def _replace(self, cart: CartId, snapshot: Snapshot) -> None:
         self._log.warning("snapshot-adopted", cart=cart, epoch=snapshot.position.epoch, seq=snapshot.position.seq)
+        self._hand_over()  # what was accepted before is recorded before
         self._recorder.post(lambda shop, _: replaced(shop, cart, snapshot, self._new_id))
 
     def _committed(self, facts: Sequence[Fact]) -> None:

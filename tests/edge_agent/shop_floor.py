@@ -108,6 +108,9 @@ class Wire:
     async def receive(self) -> LinkUp | LinkDown | Heard | Unreadable:
         return await self._arrived.get()
 
+    def drain(self) -> list[LinkUp | LinkDown | Heard | Unreadable]:
+        return [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
+
     async def close(self) -> None:
         pass
 

@@ -122,6 +122,23 @@ def test_a_cart_whose_history_is_gone_is_asked_for_a_snapshot(tmp_path: Path) ->
     play(tmp_path, story)
 
 
+def test_a_cart_that_comes_back_with_thousands_of_events_has_them_all_committed_while_pages_get_their_turn(
+    tmp_path: Path,
+) -> None:
+    async def story(floor: ShopFloor) -> None:
+        cart = await floor.bound()
+        cart.lose_radio()
+        for _ in range(1_500):
+            cart.put_in(MILK)
+        cart.find_radio()
+        await floor.quiet(60)
+        assert cart.acknowledged == len(cart.outbox) > 3_000
+        assert committed(floor) == [(1, seq) for seq in range(1, len(cart.outbox) + 1)]
+        assert floor.agent.recorder.shop.mirror(cart.cart).basket == cart.basket
+
+    play(tmp_path, story)
+
+
 def test_without_a_broker_every_cart_is_out_of_reach(tmp_path: Path) -> None:
     async def story(floor: ShopFloor) -> None:
         await floor.cart()
@@ -151,6 +168,10 @@ class Raw:
 
     async def receive(self) -> Up | Down | Received:
         return self._said.pop(0)
+
+    def drain(self) -> list[Up | Down | Received]:
+        said, self._said = self._said, []
+        return said
 
     async def close(self) -> None:
         pass

@@ -186,3 +186,33 @@ def test_every_kind_of_fact_has_its_folds() -> None:
         if issubclass(kind, events._Event) and kind is not events._Event
     }  # fmt: skip
     assert declared == set(get_args(StoreEvent))
+
+
+async def test_decisions_posted_together_are_made_one_after_the_other_and_a_refusal_takes_none_of_the_others_along(
+    disk: SlowDisk,
+) -> None:
+    def unless_raised(now: Shop, _: int, name: str) -> list[StoreEvent]:
+        if now.incidents.is_open(name):
+            raise StaffRefusedError("open", "It is open already.")
+        return [raised(name)]
+
+    async with recorder_on(disk) as (recorder, _):
+        recorder.post_each(unless_raised, ["a", "b", "a", "c"])
+        await recorder.submit(lambda *_: [raised("last")])
+        assert list(recorder.shop.incidents.by_id) == ["a", "b", "c", "last"]
+        assert recorder.refused_posts == 1
+        assert disk.groups == [4]
+
+
+async def test_while_a_crowd_of_decisions_is_made_others_get_their_turn(disk: SlowDisk) -> None:
+    async with recorder_on(disk) as (recorder, _):
+        for crowd in range(10):
+            recorder.post_each(lambda _, __, name: [raised(name)], [f"{crowd}-{number}" for number in range(256)])
+        turns = 0
+        done = asyncio.create_task(recorder.submit(lambda *_: [raised("last")]))
+        while not disk.groups:
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns >= 2_000 // 256, "as many turns as there were portions in the first group"
+        await done
+        assert sum(disk.groups) == 2_561
