@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cart_protocol.host.clock import HostClock, HostDice
 from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, OrderNumber, ShopperId, StaffId
 from cart_protocol.money import Money
-from edge_agent.config import Web
+from edge_agent.config import Limits, Web
 from edge_agent.core.refusals import RefusedError
 from edge_agent.core.staff import Role
 from edge_agent.core.views import (
@@ -22,6 +22,7 @@ from edge_agent.core.views import (
     Counters,
     IncidentCard,
     LaneCard,
+    LevelCard,
     LineView,
     PhonePhase,
     PhoneView,
@@ -337,7 +338,24 @@ def a_console() -> ConsoleView:
             exits=125,
             incidents=6,
         ),
+        levels=LEVELS,
     )
+
+
+def a_level(name: str, value: str, unit: str, thresholds: str, *tide_and_sentence: str) -> LevelCard:
+    tide, sentence = tide_and_sentence or ("good", "")
+    return LevelCard(name=name, tide=tide, value=value, unit=unit, thresholds=thresholds, sentence=sentence)
+
+
+LEVELS = (
+    a_level("journal-disk-free", "912", "MB", "alarm below 1,000, limit 200 MB", "warning", "The disk is filling up."),
+    a_level("journal-size", "1,204", "MB", "alarm above 20,000 MB"),
+    a_level("journal-log-size", "4.2", "MB", "alarm above 256 MB"),
+    a_level("waiting-to-be-recorded", "0", "decisions", "alarm above 20,000 decisions"),
+    a_level("commit-time", "1.8", "ms", "alarm above 2,000 ms"),
+    a_level("payments-without-answer", "1", "payments", "alarm above 100 payments"),
+    a_level("live-pages", "41", "pages", "alarm above 1,600, limit 2,000 pages"),
+)
 
 
 def quick_hasher() -> argon2.PasswordHasher:
@@ -357,7 +375,7 @@ class Shop:
 
     def __init__(
         self, folder: Path, web: Web | None = None, *, real_clock: bool = False, heartbeat_s: float = 15.0,
-        notice_desk: NoticeDesk | None = None,
+        notice_desk: NoticeDesk | None = None, limits: Limits | None = None,
     ) -> None:  # fmt: skip
         self.desk = Desk()
         self.clock = TestClock()
@@ -372,6 +390,7 @@ class Shop:
             secret_source=HostDice(),
             heartbeat_s=heartbeat_s,
             notice_desk=notice_desk,
+            limits=limits or Limits(),
         )
 
     def phone(self, **headers: str) -> httpx.AsyncClient:

@@ -97,9 +97,12 @@ def resumed(shop: Shop, gauge: Gauge) -> Level:
 
 
 def cards(levels: Sequence[Level]) -> tuple[LevelCard, ...]:
-    """Return the levels as the console shows them, the highest first."""
+    """Return the levels as the console shows them, the highest first; one without a unit only when it is high."""
     ordered = sorted(levels, key=lambda level: -_RANK[level.tide])
-    return tuple(_card(level) for level in ordered if level.value is not None)
+    shown = [
+        level for level in ordered if level.value is not None and (level.gauge.unit or level.tide is not Tide.GOOD)
+    ]
+    return tuple(_card(level) for level in shown)
 
 
 _RANK = {Tide.GOOD: 0, Tide.WARNING: 1, Tide.LIMIT: 2}
@@ -125,16 +128,21 @@ def _alarm(level: Level, new_id: NewId) -> list[StoreEvent]:
 def _card(level: Level) -> LevelCard:
     gauge = level.gauge
     return LevelCard(
-        name=gauge.name, tide=level.tide, value=_shown(level.value), unit=gauge.unit, thresholds=_thresholds(gauge),
+        name=gauge.name, tide=level.tide, value=_shown(level.value) if gauge.unit else "", unit=gauge.unit,
+        thresholds=_thresholds(gauge),
         sentence=sentence(level),
     )  # fmt: skip
 
 
 def _thresholds(gauge: Gauge) -> str:
+    if not gauge.unit:
+        return ""
     side = "below" if gauge.falling else "above"
     limit = "" if gauge.limit is None else f", limit {_shown(gauge.limit)}"
     return f"alarm {side} {_shown(gauge.warn)}{limit} {gauge.unit}"
 
 
 def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:,.1f}".removesuffix(".0")
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}".removesuffix(".0")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
-
 import structlog
 
 from cart_protocol.host.clock import Clock

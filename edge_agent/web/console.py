@@ -56,6 +56,12 @@ LANE_LOOKS = {
     "tag-alarm": Look(words="Tag alarm", tone="bad", icon="alert"),
 }
 
+LEVEL_LOOKS = {
+    "good": Look(words="In order", tone="calm", icon="check"),
+    "warning": Look(words="Near", tone="busy", icon="alert"),
+    "limit": Look(words="Reached", tone="bad", icon="alert"),
+}
+
 
 class ConsolePages:
     """What the console's routes share."""
@@ -111,6 +117,7 @@ class ConsolePages:
         member = session.member
         alarms = [incident for incident in view.incidents if not incident.resolved_by]
         resolved = [incident for incident in view.incidents if incident.resolved_by]
+        causes = {alarm.cause for alarm in alarms}
         return {
             "view": view,
             "member": member,
@@ -121,6 +128,10 @@ class ConsolePages:
             "carts": sorted(view.carts, key=lambda cart: not (cart.attention or cart.faults)),
             "cart_looks": CART_LOOKS,
             "lane_looks": LANE_LOOKS,
+            "level_looks": LEVEL_LOOKS,
+            "levels_high": sum(level.tide != "good" for level in view.levels),
+            # A journal that is full cannot hold the alarm about it.
+            "levels_unsaid": [each for each in view.levels if each.tide == "limit" and each.name not in causes],
             "may_resolve": member and may(member.role, Duty.RESOLVE_ALARM),
             "may_explain": member and may(member.role, Duty.EXPLAIN_WEIGHT),
             "may_withdraw": member and may(member.role, Duty.WITHDRAW_CART),

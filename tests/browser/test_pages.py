@@ -275,6 +275,8 @@ async def test_every_screen_is_accessible_in_both_colour_schemes(
     await page.fill("#password", OPEN_SESAME)
     await page.get_by_role("button", name="Sign in").click()
     await page.locator(".carts").wait_for()
+    await page.locator("#levels > summary").click()
+    await page.locator(".levels").wait_for()
     await look("console")
     await context.close()
     assert faults == {}

@@ -1,6 +1,7 @@
 """The cart's page: what each situation shows, how it follows the cart live, and how its server starts and stops."""
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -238,6 +239,19 @@ async def test_changes_that_come_faster_than_they_are_sent_arrive_as_the_last_on
             case.show(changed(TWO_THINGS, total=euros(count)))
         while f'data-revision="{case.view().revision}"' not in (await asyncio.wait_for(anext(stream), 5))["data"]:
             pass
+
+
+async def test_a_stream_too_many_is_refused_and_the_others_go_on(case: ShowCase) -> None:
+    async with served(case) as server, contextlib.AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(reading(server)) for _ in range(8)]
+        for stream in streams:
+            await anext(stream)
+        async with httpx.AsyncClient() as client:
+            refused = await client.get(f"{server.address}events")
+        assert refused.status_code == 503
+        assert "open too often" in refused.text
+        case.show(TWO_THINGS)
+        assert 'data-screen="shopping"' in (await asyncio.wait_for(anext(streams[0]), 5))["data"]
 
 
 async def test_the_server_ends_within_a_second_with_a_stream_open(case: ShowCase) -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from edge_agent.core.staff import Role
 from edge_agent.store.staff import StaffFile, StaffFileError
-from tests.web_desk import OPEN_SESAME, SCAN_AGAIN, Shop, quick_hasher, staff_file
+from tests.web_desk import OPEN_SESAME, SCAN_AGAIN, Shop, a_level, quick_hasher, staff_file
 
 
 @pytest.fixture
@@ -74,6 +74,19 @@ async def test_open_alarms_come_before_resolved_ones_and_carts_that_ask_before_o
     page = (await http.get("/console")).text
     assert page.index("alarm-i2") < page.index("Resolved lately") < page.index("A live tag went through")
     assert page.index('id="cart-c3"') < page.index('id="cart-c1"')
+
+
+async def test_limits_that_are_near_are_counted_and_one_that_no_alarm_can_tell_is_said_first(
+    shop: Shop, http: httpx.AsyncClient
+) -> None:
+    await sign_in(http, "vera")
+    page = (await http.get("/console")).text
+    assert "Limits (1 of 7 near or reached)" in page
+    assert "alarm below 1,000, limit 200 MB" in page
+    full = a_level("journal-full", "", "", "", "limit", "The disk is full.")
+    shop.desk.board = replace(shop.desk.board, levels=(full, *shop.desk.board.levels))
+    page = (await http.get("/console")).text
+    assert page.index("The disk is full.") < page.index('id="alarms-title"')
 
 
 @pytest.mark.parametrize(("name", "password"), [("mina", "wrong horse"), ("nobody", OPEN_SESAME), ("mina", "")])

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from cart_protocol.money import Money
+from edge_agent.config import Limits
 from edge_agent.core.views import PhonePhase
 from edge_agent.web.phone import METHODS, read_code
 from tests.web_desk import CODE, EXIT_CODE, LINES, Shop, Shopper, shopper_of, until
@@ -392,6 +393,23 @@ async def test_one_phone_cannot_open_streams_without_end(shop: Shop) -> None:
                 await stack.enter_async_context(listening(http))
             refused = await http.get("/phone/stream")
         assert refused.status_code == 429
+
+
+async def test_the_store_serves_no_more_streams_than_it_may(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, limits=Limits(pages=10, pages_per_client=6))
+    async with shop.served() as address, contextlib.AsyncExitStack() as stack:
+        for _ in range(5):
+            http = await stack.enter_async_context(httpx.AsyncClient(base_url=address))
+            await Shopper(http).open()
+            for _ in range(2):
+                await stack.enter_async_context(listening(http))
+        late = await stack.enter_async_context(httpx.AsyncClient(base_url=address))
+        await Shopper(late).open()
+        refused = await late.get("/phone/stream", headers={"Accept": "application/json"})
+        assert refused.status_code == 503
+        assert refused.headers["Retry-After"] == "5"
+        assert refused.json()["sentence"] == "The store is very busy: the page refreshes itself soon."
+        assert (await late.get("/phone")).status_code == 200, "the page itself is always served"
 
 
 async def test_a_trip_survives_a_restart_of_the_store(shop: Shop, tmp_path: Path) -> None:
