@@ -5,7 +5,7 @@ import contextlib
 import datetime as dt
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +40,7 @@ from edge_agent.services.agent import Agent
 from edge_agent.services.cart_link import MqttCartLink
 from edge_agent.services.heed import Heed
 from edge_agent.services.levels import Lately
+from edge_agent.store.backup import BackupError, backup, restore
 from edge_agent.store.journal import JournalError, SqlJournal
 from edge_agent.store.price_book_file import read_price_book
 from edge_agent.store.room import JournalRoom
@@ -47,6 +48,7 @@ from edge_agent.store.settlement_file import SettlementFileError, read_settlemen
 from edge_agent.store.staff import StaffFile, StaffFileError
 from edge_agent.store.status import read_status
 from edge_agent.store.tenders import read_tenders
+from edge_agent.store.verify import rebuild, verify
 from edge_agent.web.app import create_app, serve
 from edge_agent.web.stream import Streams
 
@@ -55,7 +57,7 @@ _FEED_EVERY_US = 1_000_000
 _SEND_QUEUE = 20_000
 """One commit may answer every cart of a large shop at once."""
 _EXPLAINED = (
-    AuthorityError, ConfigurationError, DeviceError, InvalidIdError, JournalError, LinkError, KeyFileError,
+    AuthorityError, BackupError, ConfigurationError, DeviceError, InvalidIdError, JournalError, LinkError, KeyFileError,
     SettlementFileError, StaffFileError, StoreFolderError,
 )  # fmt: skip
 """Errors whose text already says what to do; a traceback would only hide it."""
@@ -206,6 +208,59 @@ def reconcile(
     raise typer.Exit(0 if found.agrees else 1)
 
 
+@app.command("backup")
+def back_up(
+    target: Annotated[Path, typer.Argument(help="The backup's folder; must not be there yet.")],
+    config: Config,
+) -> None:
+    """Copy the journal into a new folder, with a manifest. May run beside the agent.
+
+    The copy is the journal as it was at one moment, whatever the agent wrote meanwhile. It is an SQLite file on any
+    database, so it can be restored into either kind. Certificates, keys and edge.toml are not in it.
+    """
+    made = backup(read(config, Settings).database, target, HostClock())
+    typer.echo(f"{target}: {made.entries} entries, up to {_ends(made.ends)}. Keep it on another machine.")
+
+
+@app.command("restore")
+def bring_back(
+    source: Annotated[Path, typer.Argument(help="A folder that `edge-agent backup` made.")],
+    config: Config,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="The journal has entries: set it aside (it is renamed, not deleted).")
+    ] = False,
+) -> None:
+    """Put a backup where the agent looks for its journal. Stop the agent first.
+
+    The backup is verified before anything is touched, and the restored journal before this says good. Carts make up
+    for what is newer than the backup by themselves; payments do not: run `edge-agent reconcile` afterwards.
+    """
+    made = restore(source, read(config, Settings).database, HostClock(), replace=replace)
+    typer.echo(f"{source}: good. {made.entries} entries restored, up to {_ends(made.ends)}.")
+
+
+@app.command("verify")
+def check_journal(config: Config) -> None:
+    """Check the journal: numbers and carts' streams without gaps, and every read table against the log.
+
+    May run beside the agent and changes nothing. Status 0: all is well; 1: what is wrong is printed, line by line.
+    Differences in the read tables alone are mended by `edge-agent rebuild`; damage to the log by a backup.
+    """
+    found = verify(read(config, Settings).database)
+    for finding in found.findings:
+        typer.echo(finding)
+    verdict = "good" if found.good else f"{len(found.findings)} findings"
+    typer.echo(f"{verdict}. {found.entries} entries, up to {_ends(found.ends)}.")
+    raise typer.Exit(0 if found.good else 1)
+
+
+@app.command("rebuild")
+def make_anew(config: Config) -> None:
+    """Make every read table anew from the log, in one transaction. Stop the agent first: it would wait meanwhile."""
+    entries = rebuild(read(config, Settings).database)
+    typer.echo(f"good. The read tables say what {entries} entries say.")
+
+
 @staff_app.command("add")
 def staff_add(
     name: Annotated[str, typer.Argument(help="The name they sign in with.")],
@@ -338,6 +393,15 @@ def _watchdog(manager: ServiceManager, clock: Clock) -> Callable[[], None]:
             manager.progress()
 
     return feed
+
+
+def _ends(ends: Mapping[int, int]) -> str:
+    """Return the last numbers of a journal in words; with one partition that is one number."""
+    if not ends:
+        return "none"
+    return ", ".join(
+        f"{ends[partition]}" + (f" (partition {partition})" if len(ends) > 1 else "") for partition in ends
+    )
 
 
 def _utc_ms(moment: dt.datetime | None) -> int | None:

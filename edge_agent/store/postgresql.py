@@ -51,20 +51,12 @@ class PostgresWriter:
             raise
 
     def write(self, statement: Statement, rows: Sequence[Row]) -> int:
-        if statement.how is How.SET or len(rows) == 1:
-            one = self._for_one.get(statement)
-            if one is None:
-                one = self._for_one[statement] = sql.SQL(one_row(statement, "%b"))
-            found = 0
-            for row in rows:
-                found += self._cursor.execute(one, row, prepare=True).rowcount
-            return found
-        every = self._for_all.get(statement)
-        if every is None:
-            types = type_names(METADATA.tables[statement.table], statement.columns)
-            every = self._for_all[statement] = sql.SQL(all_rows(statement, "%b", types))
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        return self._cursor.execute(every, columns, prepare=True).rowcount
+        try:
+            if statement.how is How.SET or len(rows) == 1:
+                return self._one_by_one(statement, rows)
+            return self._all_at_once(statement, rows)
+        except psycopg.Error as error:
+            raise DatabaseError(str(error)) from error
 
     def read(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -72,5 +64,25 @@ class PostgresWriter:
         except psycopg.Error as error:
             raise DatabaseError(str(error)) from error
 
+    def execute(self, query: str) -> None:
+        try:
+            self._cursor.execute(sql.SQL(query))
+        except psycopg.Error as error:
+            raise DatabaseError(str(error)) from error
+
     def close(self) -> None:
         self._connection.close()
+
+    def _one_by_one(self, statement: Statement, rows: Sequence[Row]) -> int:
+        one = self._for_one.get(statement)
+        if one is None:
+            one = self._for_one[statement] = sql.SQL(one_row(statement, "%b"))
+        return sum(self._cursor.execute(one, row, prepare=True).rowcount for row in rows)
+
+    def _all_at_once(self, statement: Statement, rows: Sequence[Row]) -> int:
+        every = self._for_all.get(statement)
+        if every is None:
+            types = type_names(METADATA.tables[statement.table], statement.columns)
+            every = self._for_all[statement] = sql.SQL(all_rows(statement, "%b", types))
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        return self._cursor.execute(every, columns, prepare=True).rowcount

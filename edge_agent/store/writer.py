@@ -72,6 +72,13 @@ class Writer(Protocol):
             DatabaseError: the database refused.
         """
 
+    def execute(self, sql: str) -> None:
+        """Carry out a statement of any kind.
+
+        Raises:
+            DatabaseError: the database refused.
+        """
+
     def close(self) -> None: ...
 
 
@@ -99,11 +106,20 @@ class SqliteWriter:
         sql = self._sql.get(statement)
         if sql is None:
             sql = self._sql[statement] = one_row(statement, "?")
-        return self._cursor.executemany(sql, rows).rowcount
+        try:
+            return self._cursor.executemany(sql, rows).rowcount
+        except sqlite3.Error as error:
+            raise DatabaseError(str(error)) from error
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._cursor.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise DatabaseError(str(error)) from error
+
+    def execute(self, sql: str) -> None:
+        try:
+            self._cursor.execute(sql)
         except sqlite3.Error as error:
             raise DatabaseError(str(error)) from error
 

@@ -1,5 +1,6 @@
 """The edge-agent program: a store made from nothing, and mistakes answered with their remedy."""
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,31 @@ def test_status_sums_the_books_beside_a_running_agent(tmp_path: Path, config: Pa
     recorded, found = play(tmp_path, story)
     assert (found.orders, found.orders_paid, found.orders_minor, found.paid_minor) == (2, 1, 240, 240)
     assert (found.cart_events, found.duplicates, found.exits) == (recorded, 0, 1)
+
+
+def test_the_journal_is_backed_up_verified_and_brought_back(config: Path, tmp_path: Path) -> None:
+    none_yet = edge_agent("verify", "--config", config)
+    assert none_yet.returncode == 2
+    assert "has the agent ever run?" in none_yet.stderr
+
+    async def story(floor: ShopFloor) -> None:
+        await floor.paid("c1", ALICE)
+
+    play(tmp_path, story)
+    database = tmp_path / "store.db"
+    own = tmp_path / "edge.toml"
+    own.write_text(config.read_text().replace(read(config, Settings).database, f"sqlite:///{database}"))
+    assert edge_agent("verify", "--config", own).stdout.startswith("good. ")
+    assert edge_agent("backup", tmp_path / "copy", "--config", own).returncode == 0
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE tender SET captured_minor = 1")
+    connection.close()
+    damaged = edge_agent("verify", "--config", own)
+    assert damaged.returncode == 1
+    assert "captured_minor is 1, the log says 240" in damaged.stdout
+    refused = edge_agent("restore", tmp_path / "copy", "--config", own)
+    assert refused.returncode == 2
+    assert "--replace" in refused.stderr
+    assert edge_agent("restore", tmp_path / "copy", "--config", own, "--replace").returncode == 0
+    assert edge_agent("rebuild", "--config", own).returncode == 0
+    assert edge_agent("verify", "--config", own).returncode == 0

@@ -16,6 +16,7 @@ from edge_agent.store import upgrade
 from edge_agent.store.database import open_engine
 from edge_agent.store.journal import SqlJournal
 from edge_agent.store.schema import HEAD
+from edge_agent.store.verify import verify
 from tests.postgres import Postgres
 
 RELEASED = Path(__file__).parent / "released"
@@ -60,6 +61,7 @@ def test_every_released_journal_opens_and_says_what_it_said(released: str) -> No
         assert {cart: (mirror.epoch, mirror.seq) for cart, mirror in shop.carts.items()} == positions
         assert sum(isinstance(fact.event, OrderPlaced) for fact in facts) == orders
         assert journal.append(facts[:0], {}) == before[1]
+    assert verify(released).findings == ()
     with engine.connect() as connection:
         assert upgrade.revision_of(connection) == HEAD
     engine.dispose()
