@@ -129,28 +129,31 @@ def init(
 
 @app.command("issue-cart")
 def issue_cart(
-    cart: Annotated[str, typer.Argument(help="Id of the cart, e.g. c1; becomes its certificate's name.")],
+    carts: Annotated[list[str], typer.Argument(help="Ids of the carts, e.g. c1; each is its certificate's name.")],
     *,
     config: Config,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the bundle; default: carts/CART beside --config.")
+        Path | None,
+        typer.Option(help="Folder for the bundle, of several carts for their folders; default: carts beside --config."),
     ] = None,
     broker_host: Annotated[
-        str | None, typer.Option(help="Where this cart reaches the broker; default: as the agent.")
+        str | None, typer.Option(help="Where these carts reach the broker; default: as the agent.")
     ] = None,
     installed_at: Annotated[Path, typer.Option(help="Folder on the cart for these files.")] = Path("/etc/cartwright"),
     state: Annotated[Path, typer.Option(help="Folder on the cart for its state.")] = Path("/var/lib/cartwright"),
 ) -> None:
-    """Make the bundle for one cart: certificate, keys and cart.toml, for scripts/install-cart."""
+    """Make the bundle for each cart: certificate, keys and cart.toml, for scripts/install-cart."""
     settings = read(config, Settings)
-    new = NewCart(
-        cart=cart_id(cart), store=StoreId(settings.identity.store), broker_host=broker_host or settings.broker.host,
-        broker_port=settings.broker.port, phone_page=f"{_public_address(settings.web)}/phone",
-        installed_at=installed_at, state=state,
-    )  # fmt: skip
-    bundle = output or config.parent / "carts" / cart
-    made = store_folder.issue_cart(config.resolve().parent, new, Signer.load(settings.signing_key), bundle)
-    typer.echo(f"{made}: made. Carry {bundle} to the cart and run: sudo scripts/install-cart {bundle.name}")
+    signer = Signer.load(settings.signing_key)
+    for cart in carts:
+        new = NewCart(
+            cart=cart_id(cart), store=StoreId(settings.identity.store), broker_host=broker_host or settings.broker.host,
+            broker_port=settings.broker.port, phone_page=f"{_public_address(settings.web)}/phone",
+            installed_at=installed_at, state=state,
+        )  # fmt: skip
+        bundle = output if output and len(carts) == 1 else (output or config.parent / "carts") / cart
+        made = store_folder.issue_cart(config.resolve().parent, new, signer, bundle)
+        typer.echo(f"{made}: made. Carry {bundle} to the cart and run: sudo scripts/install-cart {bundle.name}")
 
 
 @app.command()

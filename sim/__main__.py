@@ -66,6 +66,34 @@ def stage(
 
 
 @app.command()
+def load(
+    *,
+    carts: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Carts, each with its own connection and shopper.")
+    ] = 100,
+    rate: Annotated[float, typer.Option(min=1, help="Events a second over all carts. A big shop peaks at 200.")] = 200,
+    seconds: Annotated[float, typer.Option(min=1, help="How long they shop.")] = 30,
+    phones: Annotated[int, typer.Option(min=0, help="Shoppers who watch their phones: scan to mirror.")] = 20,
+    outage: Annotated[float, typer.Option(min=0, help="Kill the agent in the middle, for so many seconds.")] = 0,
+    folder: Annotated[Path, typer.Option(help="Where the store keeps its files; what is there is deleted.")] = Path(
+        "run-load"
+    ),
+    database: Annotated[str, typer.Option(help="The journal's address; default: SQLite in the folder.")] = "",
+) -> None:
+    """Let many carts shop at a store of real processes, and print how long their events wait.
+
+    Ends with status 0 when every event was committed once and no backlog grew, 1 when not, 2 when there was no run.
+    """
+    from sim.load import LoadOptions, run_load  # noqa: PLC0415
+
+    options = LoadOptions(
+        carts=carts, rate=rate, seconds=seconds, phones=min(phones, carts), outage=outage, folder=folder,
+        database=database,
+    )  # fmt: skip
+    sys.exit(run_load(options))
+
+
+@app.command()
 def camera(
     *,
     socket: Annotated[str, typer.Option(help="The street's socket.")],

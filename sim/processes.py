@@ -69,6 +69,10 @@ class Processes:
             if process.returncode is not None:
                 raise ProcessFailedError(f"{name} ended with status {process.returncode}: {self._last_words(name)}")
 
+    def pid(self, name: str) -> int:
+        """Return the process id of a running program."""
+        return self._running[name].pid
+
     async def kill(self, name: str) -> None:
         """SIGKILL a program, as a power cut would."""
         process = self._running.pop(name)
