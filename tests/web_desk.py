@@ -227,7 +227,8 @@ class Desk:
     def console(self) -> ConsoleView:
         return replace(self.board, revision=self.revision)
 
-    async def wait_for_change(self, revision: int) -> int:
+    async def wait_for_change(self, revision: int, shopper: ShopperId | None = None) -> int:
+        del shopper
         while self.revision <= revision:
             await self._changed.wait()
         return self.revision

@@ -18,6 +18,8 @@ from edge_agent.services.record import Decide, Recorder
 
 PATIENCE_S = binding.ANSWER_MS / 1_000
 """How long a person waits for a cart's answer."""
+_BREATH_S = 0.1
+"""Between two looks over the whole shop."""
 
 
 class Counter:
@@ -181,9 +183,18 @@ class Counter:
             levels=self._levels.cards(),
         )  # fmt: skip
 
-    async def wait_for_change(self, revision: int) -> int:
-        """Return the shop's revision once it is above `revision`. May be cancelled at any time."""
-        return await self._recorder.changes.after(revision)
+    async def wait_for_change(self, revision: int, shopper: ShopperId | None = None) -> int:
+        """Return the shop's revision once it is above `revision`. May be cancelled at any time.
+
+        With `shopper`, only what may concern this shopper's page counts. Without, who looks over the whole shop is told
+        at most ten times a second.
+        """
+        changes = self._recorder.changes
+        if shopper is None:
+            await asyncio.sleep(_BREATH_S)
+            return await changes.after(revision)
+        binding = self._recorder.shop.bindings.of(shopper)
+        return await changes.after(revision, (shopper, binding.cart) if binding else (shopper,))
 
     # ── inner parts ──────────────────────────────────────────────────────────────────────────────────────────────
 

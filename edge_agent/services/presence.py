@@ -25,7 +25,7 @@ class Presence:
             self._present.add(cart)
         else:
             self._present.discard(cart)
-        self._changes.bump()
+        self._changes.bump([cart])
 
     def broker(self, *, online: bool) -> None:
         if online != self.broker_online:

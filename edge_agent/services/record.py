@@ -9,6 +9,7 @@ import structlog
 
 from cart_protocol.host.clock import Clock
 from cart_protocol.ids import CartId
+from edge_agent.core.concerned import concerned
 from edge_agent.core.events import CartReported, CartSnapshotAdopted, Fact, StoreEvent
 from edge_agent.core.refusals import RefusedError
 from edge_agent.core.shop import Shop
@@ -259,7 +260,17 @@ class Recorder:
         self.commits += 1
         for after_commit in self._listeners:
             after_commit(facts)
-        self.changes.bump()
+        self.changes.bump(self._concerned(facts))
+
+    def _concerned(self, facts: Sequence[Fact]) -> dict[str, None] | None:
+        """Return whose pages may look different now, in order; None where it may be anybody's."""
+        found: dict[str, None] = {}
+        for fact in facts:
+            whose = concerned(self.shop, fact.event)
+            if whose is None:
+                return None
+            found[whose] = None
+        return found
 
     def _refuse_waiting(self) -> None:
         while not self._queue.empty():

@@ -27,8 +27,11 @@ class CounterDesk(Protocol):
     async def explain_weight(self, cart: CartId, staff: StaffId) -> None: ...
     def phone(self, shopper: ShopperId) -> PhoneView: ...
     def console(self) -> ConsoleView: ...
-    async def wait_for_change(self, revision: int) -> int:
-        """Return the shop's revision once it is above `revision`. May be cancelled at any time."""
+    async def wait_for_change(self, revision: int, shopper: ShopperId | None = None) -> int:
+        """Return the shop's revision once it is above `revision`. May be cancelled at any time.
+
+        With `shopper`, only what may concern this shopper's page counts.
+        """
 
 
 class NoticeDesk(Protocol):

@@ -246,7 +246,8 @@ class PhoneController(Controller):
             raise DeniedError(403, "no-session", "Open the page first.")
         pages.streams.admit(session.shopper)
         code = read_code(request.query_params.get("code", ""))
-        look, wait = (lambda: pages.picture(session, code)), pages.desk.wait_for_change
+        look = lambda: pages.picture(session, code)  # noqa: E731
+        wait = lambda revision: pages.desk.wait_for_change(revision, session.shopper)  # noqa: E731
         return pages.streams.response(session.shopper, look, wait, known=known_picture(request))
 
     @get("/api/phone", tags=["phone"], summary="The shopper's view", operation_id="phone")

@@ -24,7 +24,7 @@ def test_a_whole_trip_as_the_phone_sees_it(tmp_path: Path) -> None:
         async def watch() -> None:
             revision = 0
             while True:
-                revision = await floor.agent.counter.wait_for_change(revision)
+                revision = await floor.agent.counter.wait_for_change(revision, ALICE)
                 phase = floor.agent.counter.phone(ALICE).phase
                 if not phases or phases[-1] is not phase:
                     phases.append(phase)
