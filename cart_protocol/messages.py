@@ -131,6 +131,8 @@ class Command(_Message, frozen=True):
     id: CommandId
     expires_ms: int
     instruction: Instruction
+    sent_ms: int | None = None
+    """The store's clock when this was sent: what is left of the command's life, however wrong either clock may be."""
 
 
 class StoreBirth(_Message, frozen=True):

@@ -55,14 +55,31 @@ def demo(
 @app.command()
 def stage(
     *,
-    trips: Annotated[int, typer.Option(min=1, help="Shopping trips.")] = 20,
-    carts: Annotated[int, typer.Option(min=1, help="Carts in the shop.")] = 4,
-    seed: Annotated[int, typer.Option(help="The same seed is the same day, to the last event.")] = 1,
+    trips: Annotated[int, typer.Option(min=1, help="Shopping trips (of each seed).")] = 8,
+    carts: Annotated[int, typer.Option(min=1, help="Carts in the shop of a fair day.")] = 4,
+    seed: Annotated[
+        int, typer.Option(help="The same seed is the same day, to the last event; with --seeds the first.")
+    ] = 1,
+    seeds: Annotated[int, typer.Option(min=0, help="Play so many days with every kind of fault.")] = 0,
+    faults: Annotated[
+        str, typer.Option(help="Play this one seed with its faults: 'all', 'none', or their numbers, e.g. 3,7.")
+    ] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes for --seeds.")] = 2,
 ) -> None:
-    """Run a shop in this one process on a virtual clock, and compare the books at the end."""
-    from sim.stage import run  # noqa: PLC0415
+    """Run a shop in virtual time, in this one process, and check after every step what must never happen.
 
-    sys.exit(run(trips=trips, carts=carts, seed=seed))
+    Alone: a fair day with pixels and chips, and its books compared. With --seeds: days in which programs die at any
+    step or write, power fails, disks fill, messages and answers get lost, and people act at once; a day that breaks a
+    promise is shrunk to the faults it takes, and the command that plays it again is printed. Status 1 if one did.
+    """
+    from sim.stage.season import run_day, run_season, run_seed, with_fixed_hashes  # noqa: PLC0415
+
+    with_fixed_hashes()
+    if seeds:
+        sys.exit(run_season(first=seed, seeds=seeds, trips=trips, jobs=jobs))
+    if faults:
+        sys.exit(run_seed(seed=seed, trips=trips, faults=faults))
+    sys.exit(run_day(trips=trips, carts=carts, seed=seed))
 
 
 @app.command()

@@ -228,6 +228,10 @@ class Ledger:
         (goes,) = self._db.execute("SELECT goes FROM charge WHERE key = ?", (key,)).fetchone()
         return self._conclude(key, *_outcome(Method(goes), record.amount))
 
+    def knows(self, key: str) -> bool:
+        """Return whether a charge under this key ever arrived."""
+        return self._find(key) is not None
+
     def query(self, key: str) -> ChargeRecord:
         """Return what became of a charge.
 

@@ -39,6 +39,7 @@ class Platter:
         capacity: bytes for all files together, or None; likewise.
         fail_next_write: the next write or truncation fails with SQLITE_IOERR and changes nothing; then False again.
         fail_next_sync: the next sync fails and makes nothing certain; then False again.
+        refused: writes so far for which there was no room.
         writes: writes, truncations and deletions so far.
         syncs: syncs so far.
     """
@@ -46,7 +47,7 @@ class Platter:
     def __init__(self, folder: str) -> None:
         self.full = self.fail_next_write = self.fail_next_sync = False
         self.capacity: int | None = None
-        self.writes = self.syncs = 0
+        self.refused = self.writes = self.syncs = 0
         self._folder = folder
         self._surface = Surface()
         self._inodes: dict[str, int] = {}
@@ -164,6 +165,7 @@ class Platter:
         if self._dead(file) or self._spend_write_failure():
             return sqlite3.SQLITE_IOERR_WRITE
         if not self._room(write.offset + len(write.content) - (self._surface.size(file.name) or 0)):
+            self.refused += 1
             return sqlite3.SQLITE_FULL
         self.writes += 1
         last = self._is_last()

@@ -37,7 +37,8 @@ class Attendant(Protocol):
 class ExitLane:
     """sim.shoppers.ExitLane over any wires. Contacts close to ground, as dry contacts do."""
 
-    def __init__(self, wires: Wires, scan: Callable[[str], None], attendant: Attendant) -> None:
+    def __init__(self, wires: Wires, scan: Callable[[str], None], attendant: Attendant, *, lane: str = LANE) -> None:
+        self.lane = lane
         self._wires = wires
         self._scan = scan
         self._attendant = attendant
@@ -78,11 +79,13 @@ class ExitLane:
             await asyncio.sleep(_LOOK_S)
         return "nothing"
 
-    async def walk_through(self, carried: list[Unit]) -> bool:
+    async def walk_through(self, carried: list[Unit]) -> bool | None:
         await asyncio.sleep(2 * _DEACTIVATION_S)
+        if not self._wires.level(BARRIER):
+            return None
         silent = not any(unit.tag_live for unit in carried)
         pin = PASSAGE_INPUT if silent else ALARM_INPUT
-        self._wires.drive(pin, level=False)
+        self._contact(pin)
         await asyncio.sleep(_CONTACT_S)
         self._wires.drive(pin, level=True)
         await self._until_low(BARRIER)
@@ -91,7 +94,7 @@ class ExitLane:
     async def call_attendant(self, *, goods_paid: bool) -> None:
         await asyncio.sleep(_ATTENDANT_COMES_S)
         for _ in range(40):
-            if await self._attendant.resolve_all(f"lane {LANE}", goods_paid=goods_paid):
+            if await self._attendant.resolve_all(f"lane {self.lane}", goods_paid=goods_paid):
                 break
             await asyncio.sleep(0.25)
         await self._until_low(RED)
@@ -101,6 +104,10 @@ class ExitLane:
             if not self._wires.level(pin):
                 return
             await asyncio.sleep(_LOOK_S)
+
+    def _contact(self, pin: int) -> None:
+        """Close one of the pedestals' contacts."""
+        self._wires.drive(pin, level=False)
 
     def _pad(self, live: bool) -> None:
         if live:

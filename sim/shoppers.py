@@ -54,8 +54,8 @@ class ExitLane(Protocol):
     async def outcome(self, timeout_s: float) -> str:
         """Wait for the barrier ('open') or the red lamp ('alarm'); 'nothing' after the time-out."""
 
-    async def walk_through(self, carried: list[Unit]) -> bool:
-        """Go through the pedestals; return whether they stayed silent."""
+    async def walk_through(self, carried: list[Unit]) -> bool | None:
+        """Go through the pedestals; return whether they stayed silent, or None if the barrier fell before."""
 
     async def call_attendant(self, *, goods_paid: bool) -> None:
         """An attendant looks at the goods and says on the console: let through, or try again without the rest."""
@@ -261,7 +261,7 @@ class Trip:
             await self._pass_lane(paid.exit_token)
 
     async def _checkout(self) -> PhoneState | None:
-        for _ in range(5):
+        for _ in range(12):  # a scan that never reached the scale is forgotten after 20 s
             try:
                 await self._phone.checkout()
             except RefusedError as refusal:
@@ -303,9 +303,10 @@ class Trip:
             outcome = await self._lane.outcome(20)
             if outcome == "open":
                 self._tally.waits_s.append(asyncio.get_running_loop().time() - began)
-                if await self._walk_out():
+                silent = await self._walk_out()
+                if silent:
                     return
-                outcome = "alarm"
+                outcome = "nothing" if silent is None else "alarm"
             if outcome == "nothing":
                 self._note(f"the lane did nothing for {self._cart.name}")
             self._caught = self._caught or outcome == "alarm"
@@ -319,10 +320,11 @@ class Trip:
             await asyncio.sleep(1)
         self._give_up("the lane never let the shopper through")
 
-    async def _walk_out(self) -> bool:
-        """Go through the gate with everything; return whether it stayed silent."""
-        if not await self._lane.walk_through(self._in_cart + self._pocketed()):
-            return False
+    async def _walk_out(self) -> bool | None:
+        """Go through the gate with everything; return whether it stayed silent, or None if it shut too early."""
+        silent = await self._lane.walk_through(self._in_cart + self._pocketed())
+        if not silent:
+            return silent
         self._lane.clear()
         await self._phone.until(lambda state: state.phase in {"goodbye", "unbound"}, 10)
         return True

@@ -3,10 +3,12 @@
 import asyncio
 import selectors
 from collections.abc import Callable
+from contextvars import Context
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 _Result = TypeVar("_Result")
+_Arguments = TypeVarTuple("_Arguments")
 EPOCH_MS = 1_767_225_600_000
 """Wall time at virtual time 0: 2026-01-01T00:00:00Z."""
 
@@ -37,7 +39,29 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._now = 0.0
+        self._intrusions: list[list[Any]] = []
         super().__init__(_Jump(self._advance))
+
+    def intrude(self, steps: int, strike: Callable[[], object]) -> None:
+        """Call `strike` after so many further steps of any coroutine: between any two awaits of anybody."""
+        self._intrusions.append([steps, strike])
+
+    def call_soon(
+        self, callback: Callable[[Unpack[_Arguments]], object], *args: *_Arguments,
+        context: Context | None = None,
+    ) -> asyncio.Handle:  # fmt: skip
+        # Every await that comes back is one call of this; what intrudes is put before it.
+        if self._intrusions:
+            self._count_down()
+        return super().call_soon(callback, *args, context=context)
+
+    def _count_down(self) -> None:
+        due = [intrusion for intrusion in self._intrusions if intrusion[0] <= 0]
+        self._intrusions = [intrusion for intrusion in self._intrusions if intrusion[0] > 0]
+        for intrusion in self._intrusions:
+            intrusion[0] -= 1
+        for _, strike in due:
+            super().call_soon(strike)
 
     def time(self) -> float:
         return self._now
@@ -59,23 +83,34 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The stage's Clock: one loop's time, as every part of the shop sees it."""
+    """One machine's clock in a loop's time (cart_protocol.host.clock.Clock). The wall clock may be set wrong."""
 
     def __init__(self, loop: VirtualTimeLoop, boot: str = "stage") -> None:
         self._loop = loop
         self._boot = boot
+        self._boots, self._booted_s = 0, 0.0
+        self._ahead_ms = 0
 
     def monotonic_us(self) -> int:
-        return round(self._loop.time() * 1e6)
+        return round((self._loop.time() - self._booted_s) * 1e6)
 
     def wall_ms(self) -> int:
-        return EPOCH_MS + round(self._loop.time() * 1e3)
+        return EPOCH_MS + round(self._loop.time() * 1e3) + self._ahead_ms
 
     def synchronised(self) -> bool:
         return True
 
     def boot(self) -> str:
-        return self._boot
+        return f"{self._boot}-{self._boots}" if self._boots else self._boot
+
+    def set_ahead(self, ahead_ms: int) -> None:
+        """Let the wall clock be so far from the true time; negative is behind."""
+        self._ahead_ms = ahead_ms
+
+    def boot_again(self) -> None:
+        """The machine had no power: its monotonic clock begins anew, under another boot's name."""
+        self._boots += 1
+        self._booted_s = self._loop.time()
 
 
 class SeededDice:

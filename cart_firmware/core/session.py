@@ -72,9 +72,15 @@ def must_wait(draft: Draft, command: Command) -> bool:
     )
 
 
-def is_expired(command: Command, store_ms: int | None) -> bool:
-    """Return whether the store has given up on the command; with no idea of the store's time, never."""
-    return store_ms is not None and store_ms > command.expires_ms
+def expiry_us(command: Command, arrived_us: int, store_ms: int | None) -> int | None:
+    """Return when, on this cart's monotonic clock, the store gives up on a command that arrived at `arrived_us`.
+
+    What is left of its life is counted from its arrival, so that no wall clock needs to be right: how long it may have
+    been under way is bounded by the broker (topics.TABLE). A store that does not say when it sent it is believed by
+    `store_ms`, the store's clock as far as we know it; without any idea of that (None) a command never expires.
+    """
+    sent_ms = command.sent_ms if command.sent_ms is not None else store_ms
+    return None if sent_ms is None else arrived_us + (command.expires_ms - sent_ms) * 1_000
 
 
 def _begin(draft: Draft, command: CommandId, session: SessionId, code: str) -> str | None:

@@ -70,7 +70,7 @@ class Cart:
             room_made=self.fuse.room_made,
             software=_software(),
         )
-        self.fuse.join(grown=self.sync.grown, offline=lambda: self.sync.offline, store_ms=self.sync.store_ms)
+        self.fuse.join(grown=self.sync.grown, offline=lambda: self.sync.offline)
         loops: dict[str, Loop] = {"scale": self.scale, "camera": self.eye, "fuse": self.fuse, "sync": self.sync}
         self.watch = Watch(self._service_manager, clock, loops)
 

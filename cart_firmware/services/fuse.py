@@ -77,7 +77,7 @@ class _Remark(msgspec.Struct, frozen=True):
 class _Waiting(msgspec.Struct, frozen=True):
     """An order that waits for the load to come to rest."""
 
-    command: Command
+    observed: Commanded
     until_us: int
 
 
@@ -112,7 +112,6 @@ class Fuse:
         self._ticked_us = 0
         self._grown: Callable[[], None] = lambda: None
         self._is_offline: Callable[[], bool] = lambda: True
-        self._store_ms: Callable[[], int | None] = lambda: None
         self.turned_us: int | None = None
         self.refused_books = 0
         self._take_kept_book()
@@ -132,11 +131,9 @@ class Fuse:
         """The outbox forgot what the store has committed."""
         self._health.outbox_full = False
 
-    def join(
-        self, *, grown: Callable[[], None], offline: Callable[[], bool], store_ms: Callable[[], int | None]
-    ) -> None:
+    def join(self, *, grown: Callable[[], None], offline: Callable[[], bool]) -> None:
         """Take the ways to the store, which is built after us."""
-        self._grown, self._is_offline, self._store_ms = grown, offline, store_ms
+        self._grown, self._is_offline = grown, offline
 
     async def start(self) -> None:
         """Record what starting means, so that a shopper sees a code."""
@@ -177,8 +174,8 @@ class Fuse:
             case Seen(seen):
                 if not await self._decide(lambda draft, context: fusion.scan_seen(draft, seen, context), seen.at_us):
                     _LOG.warning("a scan could not be recorded", product=str(getattr(seen, "product", "")))
-            case Commanded(command):
-                await self._command(command)
+            case Commanded():
+                await self._command(observation)
             case BookIssued(issue):
                 await self._take_book(issue)
 
@@ -189,18 +186,18 @@ class Fuse:
             await self._decide(lambda draft, _: draft.add(FaultsChanged(faults=faults)), now_us)
         await self._decide(fusion.time_passed, now_us)
         for waiting in list(self._waiting.values()):
-            await self._command(waiting.command)
+            await self._command(waiting.observed)
 
-    async def _command(self, command: Command) -> None:
-        now_us = self._clock.monotonic_us()
+    async def _command(self, observed: Commanded) -> None:
+        command, now_us = observed.command, self._clock.monotonic_us()
         if await self._memory.answered(command.id):
             self._waiting.pop(command.id, None)
             return
-        if session.is_expired(command, self._store_ms()):
+        if observed.until_us is not None and now_us > observed.until_us:
             await self._answer(command, lambda draft, _: session.refuse(draft, command, "expired"), now_us)
             return
         if session.must_wait(Draft(self.basket, self._evidence), command):
-            waiting = self._waiting.setdefault(command.id, _Waiting(command, now_us + session.FREEZE_WAIT_US))
+            waiting = self._waiting.setdefault(command.id, _Waiting(observed, now_us + session.FREEZE_WAIT_US))
             if now_us < waiting.until_us:
                 return
         await self._answer(command, lambda draft, context: session.carry_out(draft, command, context), now_us)

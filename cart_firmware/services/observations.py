@@ -26,7 +26,10 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Commanded(msgspec.Struct, frozen=True):
+    """The store wants something; `until_us` (monotonic) is when it gives up on it, None is never."""
+
     command: Command
+    until_us: int | None = None
 
 
 class BookIssued(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from cart_firmware.core.session import expiry_us
 from cart_firmware.ports import Heard, LinkDown, LinkUp, StoreLink, Unreadable
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.observations import BookIssued, Commanded, Observation
@@ -90,10 +91,8 @@ class Sync:
         """The last event that the store has committed."""
         return self._exchange.acknowledged
 
-    def store_ms(self) -> int | None:
-        """Return the store's wall clock, as far as we know it."""
-        if self._clock.synchronised():
-            return self._clock.wall_ms()
+    def _store_clock_ms(self) -> int | None:
+        """Return the store's wall clock, as far as it told us; our own is nobody's measure."""
         if self._store_ahead_ms is None:
             return None
         return self._clock.monotonic_us() // 1_000 + self._store_ahead_ms
@@ -168,7 +167,7 @@ class Sync:
     def _hear(self, message: StoreMessage, now_us: int) -> list[Effect]:
         match message:
             case Command():
-                self._submit(Commanded(message))
+                self._submit(Commanded(message, expiry_us(message, now_us, self._store_clock_ms())))
             case PriceBookIssue():
                 self._submit(BookIssued(message))
             case StoreBirth(wall_ms=wall_ms):

@@ -49,4 +49,7 @@ class Fleet:
 
     def _send(self, sent: CommandSent) -> None:
         self._sent_us[sent.command] = self._clock.monotonic_us()
-        self._link.send(Command(id=sent.command, expires_ms=sent.expires_ms, instruction=sent.instruction), sent.cart)
+        command = Command(
+            id=sent.command, expires_ms=sent.expires_ms, instruction=sent.instruction, sent_ms=self._clock.wall_ms()
+        )
+        self._link.send(command, sent.cart)

@@ -115,8 +115,8 @@ class SmallStore:
             link.deliver(message)
 
     def order(self, name: str, instruction: Instruction, *, life_ms: int = 5_000) -> None:
-        expires_ms = self._clock.wall_ms() + life_ms
-        self.say(Command(id=CommandId(name), expires_ms=expires_ms, instruction=instruction))
+        sent_ms = self._clock.wall_ms()
+        self.say(Command(id=CommandId(name), expires_ms=sent_ms + life_ms, instruction=instruction, sent_ms=sent_ms))
 
     def hear(self, message: CartMessage) -> None:
         if isinstance(message, Presence):

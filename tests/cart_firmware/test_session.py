@@ -204,11 +204,15 @@ def frozen() -> Trip:
     return trip
 
 
-def test_a_command_expires_by_the_stores_clock_and_only_if_it_is_known() -> None:
-    command = Command(id=CommandId("c"), expires_ms=1_000, instruction=Freeze(session=SESSION))
-    assert session.is_expired(command, 1_001)
-    assert not session.is_expired(command, 1_000)
-    assert not session.is_expired(command, None)
+def test_what_is_left_of_a_commands_life_counts_from_its_arrival_however_wrong_any_clock_is() -> None:
+    command = Command(id=CommandId("c"), expires_ms=1_005_000, instruction=Freeze(session=SESSION), sent_ms=1_000_000)
+    assert session.expiry_us(command, arrived_us=7, store_ms=99) == 5_000_007
+
+
+def test_an_older_stores_command_expires_by_that_stores_clock_and_only_if_it_is_known() -> None:
+    command = Command(id=CommandId("c"), expires_ms=1_005_000, instruction=Freeze(session=SESSION))
+    assert session.expiry_us(command, arrived_us=7, store_ms=1_004_000) == 1_000_007
+    assert session.expiry_us(command, arrived_us=7, store_ms=None) is None
 
 
 # ── what the screen says ─────────────────────────────────────────────────────────────────────────────────────────────

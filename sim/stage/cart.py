@@ -1,0 +1,134 @@
+"""One cart of the stage: its firmware on a disk and a radio that can fail, and the same cart in a shopper's hands."""
+
+import asyncio
+from pathlib import Path
+
+from cart_firmware.config import Broker, Identity, LoadCellSettings, Screen, Settings, Weighing
+from cart_firmware.ports import FrameSource
+from cart_firmware.services.cart import Cart
+from cart_firmware.services.sense import BarcodeReader
+from cart_firmware.services.store_link import MqttStoreLink, will
+from cart_protocol.basket import Basket
+from cart_protocol.host.clock import IdMint
+from cart_protocol.host.signature import Verifier
+from cart_protocol.ids import CartId
+from cart_protocol.topics import subscriptions_of_cart
+from sim.disk import Platter
+from sim.goods import Unit
+from sim.stage.machine import Life, Machine, Main
+from sim.stage.scene import STORE, Scenery
+from sim.stage.senses import Senses, ShortSenses, WholeSenses
+from sim.stage.witness import WitnessedOutbox
+from sim.virtual_time import SeededDice
+from sim.wires.air import Station
+
+_REACH_S = 0.25
+_OUTBOX_CAPACITY = 10_000
+
+
+class StagedCart(Machine):
+    """A cart's firmware, and sim.shoppers.CartAtHand. The outbox in `folder` is as the last program left it."""
+
+    def __init__(
+        self, number: int, folder: Path, platter: Platter, scenery: Scenery, verifier: Verifier, *, whole: bool
+    ) -> None:
+        name = f"c{number}"
+        super().__init__(name, scenery.loop, platter, dice=scenery.dice(f"{name}/death"), trace=scenery.trace)
+        self.cart = CartId(name)
+        self.station: Station | None = None
+        self.senses: Senses = (WholeSenses if whole else ShortSenses)(scenery.loop, number)
+        self._scenery, self._verifier = scenery, verifier
+        self._outbox_path = folder / "outbox.db"
+        self._dice_at_hand = scenery.dice(name)
+        self._on_platform: list[int] = []
+        self._starts = 0
+        self._outbox: WitnessedOutbox | None = None
+        self._firmware: Cart | None = None
+
+    # ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _build(self, life: Life) -> Main:
+        del life
+        self._starts += 1
+        scenery = self._scenery
+        dice = SeededDice(f"{scenery.seed}/{self.name}/{self._starts}")
+        self._outbox = WitnessedOutbox(
+            self._outbox_path, _OUTBOX_CAPACITY, 1 + self._starts, scenery.witness, self.cart
+        )
+        self.station = scenery.air.station(subscriptions_of_cart(STORE, self.cart), will(STORE, self.cart))
+        camera: tuple[FrameSource, BarcodeReader] = self.senses.camera(self.clock)
+        self._firmware = Cart(
+            _settings(self.name, self.senses), self.clock, IdMint(self.clock, dice),
+            load_cell=self.senses.load_cell(self.clock), frames=camera[0], reader=camera[1],
+            link=MqttStoreLink(self.station, STORE, self.cart), outbox=self._outbox, verify=self._verifier.verify,
+        )  # fmt: skip
+        return self._firmware.run()
+
+    def _stop(self) -> None:
+        if self.life and self.life.main:
+            self.life.main.cancel()
+
+    def _silence(self) -> None:
+        if self.station:
+            self.station.vanish()
+
+    def _release(self) -> None:
+        if self._outbox:
+            self._outbox.close()
+
+    def part(self, away_s: float) -> None:
+        """Roll into a corner without radio for a while."""
+        station = self.station
+        if station:
+            station.part()
+            self._loop.call_later(away_s, station.reach)
+
+    @property
+    def unacknowledged(self) -> int:
+        outbox = self._outbox
+        return outbox.position.seq - outbox.acknowledged if outbox else 0
+
+    @property
+    def recorded(self) -> int:
+        return self._outbox.position.seq if self._outbox else 0
+
+    def basket(self) -> Basket:
+        return self._firmware.fuse.basket if self._firmware else Basket()
+
+    # ── in a shopper's hands ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def read_code(self) -> str | None:
+        if not (self._firmware and self.life and self.life.alive):
+            return None
+        return self._firmware.show_case.view().code_url.rpartition("code=")[2] or None
+
+    async def present(self, unit: Unit, seconds: float) -> None:
+        self.senses.show(unit, seconds, self._dice_at_hand.randrange(1 << 30))
+        await asyncio.sleep(seconds)
+
+    def put(self, unit: Unit) -> None:
+        self._on_platform.append(unit.mass_mg)
+        self.senses.put(self._loop.time() + _REACH_S, unit.mass_mg)
+
+    def take(self, unit: Unit) -> None:
+        self._on_platform.remove(unit.mass_mg)
+        self.senses.put(self._loop.time() + _REACH_S, -unit.mass_mg)
+
+    def roll(self, seconds: float) -> None:
+        now_s = self._loop.time()
+        self.senses.roll(now_s, now_s + seconds)
+
+    def empty(self) -> None:
+        if self._on_platform:
+            self.senses.put(self._loop.time() + _REACH_S, -sum(self._on_platform))
+            self._on_platform.clear()
+
+
+def _settings(cart: str, senses: Senses) -> Settings:
+    nowhere = Path("/nonexistent")  # the stage's wire needs no certificates
+    return Settings(
+        identity=Identity(cart=cart, store=STORE, phone_page="https://stage.example/phone"),
+        broker=Broker(host="stage", authority=nowhere, certificate=nowhere, key=nowhere),
+        state=nowhere, price_book_key=nowhere, screen=Screen(port=0),
+        load_cell=LoadCellSettings(rate_hz=senses.rate_hz), weighing=Weighing(window_ms=senses.window_ms),
+    )  # fmt: skip
