@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from cart_protocol.ids import CartId, LaneId
+from cart_protocol.ids import CartId, LaneId, ShopperId
 from cart_protocol.mass import Mass
 from cart_protocol.messages import CartMessage, StoreMessage
 from cart_protocol.money import Money
@@ -205,6 +205,13 @@ class Journal(Protocol):
         """Yield every fact, oldest first; what is appended meanwhile may or may not be among them."""
 
     def positions(self) -> dict[CartId, tuple[int, int]]: ...
+
+    def forget(self, shopper: ShopperId, pseudonym: ShopperId, streams: Sequence[str], facts: Sequence[Fact]) -> bool:
+        """Write anew what `streams` and the read tables say of `shopper`, and append `facts`: all or nothing.
+
+        Return False where somebody who reads keeps the database from letting go of an old page now. May be repeated.
+        """
+
     def close(self) -> None: ...
 
 

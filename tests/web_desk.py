@@ -200,6 +200,13 @@ class Desk:
         if self._outcomes[key] == "test_declined":
             raise RefusedError("declined", DECLINED)
 
+    async def forget(self, shopper: ShopperId) -> None:
+        self.calls.append("forget")
+        if self.phone(shopper).phase not in {PhonePhase.UNBOUND, PhonePhase.GOODBYE}:
+            raise RefusedError("has-cart", "You still have a cart. Please hand it back first.")
+        self.phones.pop(shopper, None)
+        self.bump()
+
     async def resolve(self, incident: IncidentId, staff: StaffId, *, let_through: bool = False) -> None:
         self.calls.append(f"{'let-through' if let_through else 'resolve'} {incident} {staff}")
         card = next((each for each in self.board.incidents if each.incident == incident), None)

@@ -56,4 +56,5 @@ _WHOSE: dict[type, _Whose] = {
     **dict.fromkeys((facts.LaneChecked, facts.LaneReleased), _no_phone),
     **dict.fromkeys((facts.IncidentRaised, facts.IncidentResolved), _no_phone),
 }
-"""A type that is missing here concerns everybody: that is only slower."""
+"""A type that is missing here concerns everybody: that is only slower. ShopperForgotten is, since it names nobody; and
+with it goes the memory of whom earlier facts concerned."""

@@ -1,7 +1,8 @@
 """The store's own facts: everything that ever happened in the shop, as frozen types. State is the fold of these.
 
 One fact is one row of the journal: `stream_of` says what it belongs to, `kind_of` names it, `encode` is its body.
-A stored fact is never changed; a new field needs a default, so that what was written before still reads.
+A stored fact is never changed, but to forget a shopper (core.erasure); a new field needs a default, so that what was
+written before still reads.
 """
 
 from collections.abc import Callable
@@ -295,6 +296,15 @@ class IncidentResolved(_Event, frozen=True):
     """They checked the goods of a lane's weight alarm, and the shopper may leave with them."""
 
 
+# ── shoppers ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ShopperForgotten(_Event, frozen=True):
+    """A shopper asked to be forgotten and was. `shopper` is the pseudonym that earlier facts carry since."""
+
+    shopper: ShopperId
+
+
 StoreEvent = (
     CartReported
     | CartSnapshotAdopted
@@ -319,6 +329,7 @@ StoreEvent = (
     | LaneReleased
     | IncidentRaised
     | IncidentResolved
+    | ShopperForgotten
 )
 
 

@@ -111,6 +111,16 @@ class Bindings:
         binding = self.by_session[session]
         binding.freezing, binding.freeze_problem = None, ""
 
+    def all_of(self, shopper: ShopperId) -> list[Binding]:
+        """Return every binding a shopper ever had."""
+        return [binding for binding in self.by_session.values() if binding.shopper == shopper]
+
+    def renamed(self, shopper: ShopperId, pseudonym: ShopperId) -> None:
+        for binding in self.all_of(shopper):
+            binding.shopper = pseudonym
+        if (latest := self.latest_of.pop(shopper, None)) is not None:
+            self.latest_of[pseudonym] = latest
+
     def touched(self, cart: CartId, at_ms: int) -> None:
         if (binding := self._on_cart.get(cart)) is not None:
             binding.touched_ms = at_ms
@@ -156,6 +166,10 @@ class Orders:
     def cancelled(self, event: facts.OrderCancelled) -> None:
         self.by_id[event.order].cancelled = event.reason
 
+    def of_shopper(self, shopper: ShopperId) -> list[Order]:
+        """Return every order of a shopper, void ones too."""
+        return [order for order in self.by_id.values() if order.placed.shopper == shopper]
+
     def of_session(self, session: SessionId) -> Order | None:
         """Return the session's standing order."""
         order = self._of_session.get(session)
@@ -188,6 +202,11 @@ class Tender(msgspec.Struct, kw_only=True):
     def in_doubt(self) -> bool:
         """Money may be moving: asked and not answered."""
         return self.state in {TenderState.SUBMITTED, TenderState.UNKNOWN}
+
+
+def blotted(page_key: str) -> str:
+    """Return a page's key made unreadable, and as long as it was: it was made from the phone's session."""
+    return "-" * len(page_key)
 
 
 class Tenders:

@@ -5,6 +5,7 @@ RefusedError
 ├── OrderRefusedError    the basket cannot be paid, thawed or handed back now
 ├── PaymentRefusedError  a payment cannot be started, or was declined
 ├── TokenRefusedError    an exit token opens nothing
+├── ErasureRefusedError  a shopper cannot be forgotten yet
 ├── StaffRefusedError    what staff asked for does not apply
 └── NoRoomError          the store cannot record anything at all now
 """
@@ -33,6 +34,10 @@ class PaymentRefusedError(RefusedError):
 
 class TokenRefusedError(RefusedError):
     """An exit token that opens nothing: unknown, unpaid or spent."""
+
+
+class ErasureRefusedError(RefusedError):
+    """A shopper cannot be forgotten yet: something is still between them and the shop."""
 
 
 class StaffRefusedError(RefusedError):

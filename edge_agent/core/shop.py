@@ -7,11 +7,13 @@ Each part of the state has its own small fold (`core.folds`); a fact goes to eve
 from collections.abc import Callable
 from typing import Any
 
-from cart_protocol.ids import CartId, OrderId
+import msgspec
+
+from cart_protocol.ids import CartId, OrderId, ShopperId
 from edge_agent.core import events as facts
 from edge_agent.core.cart_mirror import CartMirror
 from edge_agent.core.events import Fact
-from edge_agent.core.folds import Bindings, Books, Commands, Counts, Incidents, Orders, Tenders, Tokens
+from edge_agent.core.folds import Bindings, Books, Commands, Counts, Incidents, Orders, Tenders, Tokens, blotted
 
 
 class Shop:
@@ -32,6 +34,14 @@ class Shop:
         """Apply one fact. Total: every fact applies to every shop."""
         for apply in _APPLY[type(fact.event)]:
             apply(self, fact.event, fact.at_ms)
+
+    def rename(self, shopper: ShopperId, pseudonym: ShopperId) -> None:
+        """Become the fold of the facts as they stand once `shopper` is forgotten (core.erasure.rewritten)."""
+        self.bindings.renamed(shopper, pseudonym)
+        for order in self.orders.of_shopper(shopper):
+            order.placed = msgspec.structs.replace(order.placed, shopper=pseudonym)
+            for tender in self.tenders.of_order(order.id):
+                tender.page_key = blotted(tender.page_key)
 
     def mirror(self, cart: CartId) -> CartMirror:
         """Return the mirror of a cart; a cart not heard of yet has an empty one."""
@@ -101,5 +111,6 @@ _APPLY: dict[type, tuple[_Apply, ...]] = {
     facts.LaneReleased: (),
     facts.IncidentRaised: (lambda shop, event, at_ms: shop.incidents.raised(event, at_ms),),
     facts.IncidentResolved: (lambda shop, event, _: shop.incidents.resolved(event),),
+    facts.ShopperForgotten: (),  # earlier facts are not what they were: see Shop.rename
 }
 """Which folds a fact goes to. A test holds it against StoreEvent, so that no type is missing."""

@@ -1,11 +1,12 @@
 """The shop's counter: all that shoppers and staff can ask for, and the pictures they see. Called by pages and stage."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from cart_protocol.host.clock import Clock
 from cart_protocol.ids import CartId, IncidentId, OrderId, ShopperId, StaffId
-from edge_agent.core import binding, command, console_picture, incident, order, payment, picture
+from edge_agent.core import binding, command, console_picture, erasure, incident, order, payment, picture
 from edge_agent.core.events import NewId, StoreEvent
 from edge_agent.core.folds import Order, Stage, TenderState
 from edge_agent.core.picture import Surroundings
@@ -16,6 +17,7 @@ from edge_agent.services.levels import Levels
 from edge_agent.services.presence import Presence
 from edge_agent.services.record import Decide, Recorder
 
+_Recorded = TypeVar("_Recorded")
 PATIENCE_S = binding.ANSWER_MS / 1_000
 """How long a person waits for a cart's answer."""
 _BREATH_S = 0.1
@@ -126,6 +128,16 @@ class Counter:
         if payment.is_paid(shop, due):
             await self._until(lambda: shop.tokens.of_order(due.id) is not None, PATIENCE_S)
 
+    async def forget(self, shopper: ShopperId) -> None:
+        """Keep nothing that leads to this shopper. Somebody we know nothing of is forgotten already.
+
+        Raises:
+            ErasureRefusedError: has-cart, paying, unpaid or not-left.
+            NoRoomError: the disk is full; nothing was changed.
+        """
+        self._refuse_when_full()
+        await self._unless_full(self._recorder.forget(shopper, erasure.pseudonym_for(shopper, self._new_id)))
+
     # ── staff ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def resolve(self, incident_id: IncidentId, staff: StaffId, *, let_through: bool = False) -> None:
@@ -205,12 +217,16 @@ class Counter:
             NoRoomError: now or meanwhile. The decision may still be recorded later: wishes may be repeated.
         """
         self._refuse_when_full()
-        answer = asyncio.ensure_future(self._recorder.submit(decide))
+        return await self._unless_full(self._recorder.submit(decide))
+
+    async def _unless_full(self, recording: Coroutine[object, object, _Recorded]) -> _Recorded:
+        answer = asyncio.ensure_future(recording)
         answer.add_done_callback(_heard)
         changes = self._recorder.changes
         while not answer.done():
             change = asyncio.ensure_future(changes.after(changes.revision))
-            await asyncio.wait({answer, change}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {answer, change}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             change.cancel()
             if not answer.done():
                 self._refuse_when_full()
@@ -246,7 +262,7 @@ class Counter:
         return True
 
 
-def _heard(answer: "asyncio.Future[tuple[StoreEvent, ...]]") -> None:
+def _heard(answer: "asyncio.Future[Any]") -> None:
     """Nobody may be left to hear of a late refusal."""
     if not answer.cancelled():
         answer.exception()

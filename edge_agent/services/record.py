@@ -1,17 +1,19 @@
 """The one writer: decisions come in, facts go out, and nothing is told to anybody before it is on the disk."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import msgspec
 import structlog
 
 from cart_protocol.host.clock import Clock
-from cart_protocol.ids import CartId
+from cart_protocol.ids import CartId, ShopperId
+from edge_agent.core import erasure
 from edge_agent.core.concerned import concerned
 from edge_agent.core.events import CartReported, CartSnapshotAdopted, Fact, StoreEvent
-from edge_agent.core.refusals import RefusedError
+from edge_agent.core.refusals import NoRoomError, RefusedError
 from edge_agent.core.shop import Shop
 from edge_agent.ports import Journal, JournalFullError
 from edge_agent.services.changes import Changes
@@ -25,6 +27,8 @@ _GREATEST_BATCH = 2_000
 _TURN = 256
 """Facts decided before everybody else gets a turn: some 2 ms."""
 _Item = TypeVar("_Item")
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 _Answer = asyncio.Future[tuple[StoreEvent, ...]]
 
 
@@ -40,6 +44,14 @@ class _Posted(msgspec.Struct, frozen=True):
 
     decide: Callable[[Shop, int, Any], Sequence[StoreEvent]]
     items: Sequence[Any]
+
+
+class _Erasure(msgspec.Struct, frozen=True):
+    """A shopper to be forgotten, and who waits for it."""
+
+    shopper: ShopperId
+    pseudonym: ShopperId
+    answer: _Answer
 
 
 class _Group(msgspec.Struct):
@@ -79,6 +91,7 @@ class Recorder:
         self._journal = journal
         self._clock = clock
         self._queue: asyncio.Queue[_Submitted | _Posted] = asyncio.Queue()
+        self._erasures: deque[_Erasure] = deque()
         self._listeners: list[AfterCommit] = []
         self._stopped = False
         self._make_room = make_room
@@ -89,6 +102,8 @@ class Recorder:
         self.commits = 0
         self.refused_posts = 0
         """Posted decisions (nobody waited for them) that were refused."""
+        self.traces_left = 0
+        """Erasures after which a reader still kept the database from letting go of an old page."""
         self.full = False
         """The journal has no room: what is being written is tried again until it has."""
 
@@ -131,6 +146,20 @@ class Recorder:
         self._queue.put_nowait(_Submitted(decide, answer))
         return await answer
 
+    async def forget(self, shopper: ShopperId, pseudonym: ShopperId) -> None:
+        """Return once nothing that we keep leads to `shopper` any more: journal, read tables and memory.
+
+        Raises:
+            ErasureRefusedError, NoRoomError: nothing was changed.
+            RecorderStoppedError: the journal failed.
+        """
+        if self._stopped:
+            raise RecorderStoppedError("the journal cannot be written; the agent is ending")
+        answer: _Answer = asyncio.get_running_loop().create_future()
+        self._erasures.append(_Erasure(shopper, pseudonym, answer))
+        self.post_each(lambda *_: (), ())  # wakes the loop
+        await answer
+
     def post(self, decide: Decide) -> None:
         """Queue a decision nobody waits for; listeners hear of its facts after the commit."""
         self.post_each(lambda shop, now_ms, _: decide(shop, now_ms), (None,))
@@ -149,6 +178,8 @@ class Recorder:
         try:
             while True:
                 await self._turn(turn_s)
+                while self._erasures:
+                    await self._erase(self._erasures.popleft())
                 progress()
         finally:
             self._stopped = True
@@ -185,6 +216,40 @@ class Recorder:
                 await asyncio.sleep(0)
             self._decide(self._queue.get_nowait(), group)
 
+    async def _erase(self, asked: _Erasure) -> None:
+        """Rewrite the journal, and then memory as the journal's fold. Between groups: no decision sees half of it."""
+        try:
+            facts = await self._erased(asked.shopper, asked.pseudonym)
+        except RefusedError as refusal:
+            if not asked.answer.done():
+                asked.answer.set_exception(refusal)
+            return
+        except BaseException:
+            _fail(asked.answer)
+            raise
+        if not asked.answer.done():
+            asked.answer.set_result(tuple(fact.event for fact in facts))
+        if facts:
+            self._publish(facts)
+
+    async def _erased(self, shopper: ShopperId, pseudonym: ShopperId) -> list[Fact]:
+        now_ms = self._last_ms = max(self._last_ms, self._clock.wall_ms())
+        facts = [Fact(now_ms, event) for event in erasure.forget(self.shop, shopper, pseudonym)]
+        if not facts:
+            return []
+        streams = erasure.streams_of(self.shop, shopper)
+        try:
+            clean = await self._on_thread(self._journal.forget, shopper, pseudonym, streams, facts)
+        except JournalFullError as error:
+            raise NoRoomError from error
+        if not clean:
+            self.traces_left += 1
+            _log.warning("old-pages-kept", until="nobody reads the database any more", count=self.traces_left)
+        self.shop.rename(shopper, pseudonym)
+        for fact in facts:
+            self.shop.evolve(fact)
+        return facts
+
     async def _commit(self, facts: Sequence[Fact]) -> None:
         """Write a group, however long it takes until the disk has room for it."""
         self._began_us = self._clock.monotonic_us()
@@ -199,7 +264,7 @@ class Recorder:
     async def _written(self, facts: Sequence[Fact]) -> bool:
         """Write a group; return False, with nothing written, where the journal has no room and nothing makes any."""
         try:
-            await self._write(facts)
+            await self._on_thread(self._journal.append, facts, _positions(facts))
         except JournalFullError as error:
             if await asyncio.to_thread(self._make_room):
                 _log.error("journal-full", facts=len(facts), said=str(error), now="the reserve was given back")
@@ -216,11 +281,13 @@ class Recorder:
             self.full = full
             self.changes.bump()
 
-    async def _write(self, facts: Sequence[Fact]) -> None:
-        """Append on a thread; when cancelled meanwhile, wait for the disk first: a thread cannot be called back."""
-        writing = asyncio.ensure_future(asyncio.to_thread(self._journal.append, facts, _positions(facts)))
+    async def _on_thread(
+        self, write: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
+    ) -> _Result:
+        """Write on a thread; when cancelled meanwhile, wait for the disk first: a thread cannot be called back."""
+        writing = asyncio.ensure_future(asyncio.to_thread(write, *given, **named))
         try:
-            await asyncio.shield(writing)
+            return await asyncio.shield(writing)
         except asyncio.CancelledError:
             await asyncio.wait({writing})
             writing.exception()  # retrieved: the process ends anyway, and the next one starts from the journal
@@ -273,6 +340,8 @@ class Recorder:
         return found
 
     def _refuse_waiting(self) -> None:
+        for erasing in self._erasures:
+            _fail(erasing.answer)
         while not self._queue.empty():
             asked = self._queue.get_nowait()
             if isinstance(asked, _Submitted):

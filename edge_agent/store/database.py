@@ -170,7 +170,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # Python's own BEGIN leaves out changes of tables: a migration that fails half way would stay half way.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON"):
+    # secure_delete zeroes what is replaced: see edge_agent/store/erasure.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON",
+                   "secure_delete=ON"):  # fmt: skip
         cursor.execute(f"PRAGMA {pragma}")
     cursor.execute(f"PRAGMA journal_size_limit={_KEPT_LOG}")
     cursor.close()

@@ -5,20 +5,21 @@ section 2.5). PostgreSQL where one box is outgrown: several agents write to it, 
 """
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
-from cart_protocol.ids import CartId
+from cart_protocol.ids import CartId, ShopperId
 from edge_agent.core.events import Fact, decode, encode, kind_of, stream_of
 from edge_agent.core.partition import Routes, partition_of
 from edge_agent.ports import JournalFullError
 from edge_agent.store.database import JournalError, open_writer, shown
+from edge_agent.store.erasure import erase, scrub, truncate_log
 from edge_agent.store.projections import Changes
 from edge_agent.store.schema import ENTRY
-from edge_agent.store.writer import DatabaseError, How, Statement
+from edge_agent.store.writer import DatabaseError, How, SqliteWriter, Statement
 
 __all__ = ["FencedError", "JournalError", "Share", "SqlJournal"]
 
@@ -63,6 +64,8 @@ class SqlJournal:
         self._routes = Routes(self._share.partitions) if self._share.partitions > 1 else None
         self._writer = open_writer(address)
         try:
+            if isinstance(self._writer, SqliteWriter):
+                truncate_log(self._writer)  # the last run may have died before it could, after an erasure
             self._ends = {partition: self._end(partition) for partition in sorted(self._fences)}
         except DatabaseError as error:
             raise JournalError(f"journal {self._address}: cannot be read: {error}; check its rights") from error
@@ -76,6 +79,25 @@ class SqlJournal:
             JournalError: nothing was committed, or a second writer was here; the caller must not go on.
             ProjectionError: a fact does not fit the read tables; nothing was committed.
         """
+        return self._commit(facts, positions)
+
+    def forget(
+        self, shopper: ShopperId, pseudonym: ShopperId, streams: Sequence[str], facts: Sequence[Fact]
+    ) -> bool:  # fmt: skip
+        """Write what these streams say of a shopper anew and append `facts`, all or nothing (edge_agent/store/erasure).
+
+        Raises:
+            JournalError: as `append`; nothing was changed.
+        """
+        self._commit(facts, {}, first=lambda: erase(self._writer, shopper, pseudonym, streams))
+        return not isinstance(self._writer, SqliteWriter) or scrub(self._writer, shopper)
+
+    def _commit(
+        self,
+        facts: Sequence[Fact],
+        positions: Mapping[CartId, tuple[int, int]],
+        first: Callable[[], None] | None = None,
+    ) -> int:
         ends = dict(self._ends)
         rows = self._rows(facts, ends)
         changes = Changes()
@@ -85,7 +107,9 @@ class SqlJournal:
             changes.position(cart, epoch, seq)
         try:
             with self._writer.transaction():
-                self._prove({row[0] for row in rows})
+                self._prove({row[0] for row in rows} if first is None else set(ends))
+                if first is not None:
+                    first()
                 if rows:
                     self._writer.write(_ADD, rows)
                 changes.write(self._writer)

@@ -20,6 +20,9 @@ class CounterDesk(Protocol):
     async def pay(self, shopper: ShopperId, method: str, key: str) -> None:
         """Start a payment. The same `key` again has the first one's outcome and moves no money."""
 
+    async def forget(self, shopper: ShopperId) -> None:
+        """Keep nothing that leads to this shopper."""
+
     async def resolve(self, incident: IncidentId, staff: StaffId, *, let_through: bool = False) -> None:
         """Close an incident; with `let_through`, its lane lets the waiting shopper go with the goods as they are."""
 

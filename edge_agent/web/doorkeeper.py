@@ -67,6 +67,10 @@ class Doorkeeper:
         """Take a token of `key` or raise DeniedError 429 with how long to wait."""
         too_fast(buckets.take(key))
 
+    def forget(self, session: str) -> None:
+        """Keep no count of a session that is over."""
+        self._session_commands.forget(session)
+
     def _refuse_foreign(self, request: Asking) -> None:
         site = request.headers.get("sec-fetch-site", "same-origin")
         origin = request.headers.get("origin")

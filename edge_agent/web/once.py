@@ -23,6 +23,11 @@ class Once:
         # A phone that hangs up must not stop the payment it started, nor the second submit that waits for it.
         await asyncio.shield(run)
 
+    def forget(self, part: str) -> None:
+        """Forget every key that contains `part`; whoever still waits for one of them gets its answer."""
+        for key in [key for key in self._runs if part in key]:
+            del self._runs[key]
+
     def _forget_failed(self, key: str, run: asyncio.Future[None]) -> None:
         if (run.cancelled() or run.exception()) and self._runs.get(key) is run:
             del self._runs[key]

@@ -131,6 +131,28 @@ class PhonePages:
             return self._refused(request, session, form, refusal)
         return self.state(session) if wants_json(request) else Redirect("/phone", status_code=303)
 
+    async def forget(self, request: Asking) -> Response[Any]:
+        """Have the shop forget this shopper, and the browser its cookie: from here on somebody new holds the phone."""
+        done = False
+
+        async def forget(shopper: ShopperId, _: dict[str, str]) -> None:
+            nonlocal done
+            await self.desk.forget(shopper)
+            done = True
+
+        answer = await self.command(request, forget)
+        if not done:
+            return answer
+        old, new = self.session(request).shopper, self.sessions.fresh()
+        self._once.forget(old)
+        self._doorkeeper.forget(old)
+        if wants_json(request):
+            return self.state(new)
+        return Redirect("/phone/forgotten", status_code=303, cookies=self._cookies(new))
+
+    def forgotten(self) -> Response[str]:
+        return Response(self._pages.render("phone_forgotten.html"), media_type=MediaType.HTML)
+
     async def bind(self, request: Asking, shopper: ShopperId, form: dict[str, str]) -> None:
         """Take the cart whose code was given. Wrong codes are rationed; asking again for one's own cart is fine."""
         code = read_code(form.get("code", ""))
@@ -275,6 +297,14 @@ class PhoneController(Controller):
     async def resume(self, request: Asking) -> Response[Any]:
         pages = _pages(request)
         return await pages.command(request, lambda shopper, _: pages.desk.thaw(shopper))
+
+    @post("/phone/forget", include_in_schema=False)
+    async def forget(self, request: Asking) -> Response[Any]:
+        return await _pages(request).forget(request)
+
+    @get("/phone/forgotten", include_in_schema=False)
+    async def forgotten(self, request: Asking) -> Response[str]:
+        return _pages(request).forgotten()
 
     @post("/phone/pay", include_in_schema=False)
     async def pay(self, request: Asking) -> Response[Any]:

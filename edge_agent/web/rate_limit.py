@@ -34,6 +34,10 @@ class TokenBuckets:
             self._buckets[key].tokens -= 1.0
         return wait_s
 
+    def forget(self, key: str) -> None:
+        """Throw the bucket of `key` away; its next one is full."""
+        self._buckets.pop(key, None)
+
     def _filled(self, key: str) -> _Bucket:
         now_us = self._clock.monotonic_us()
         bucket = self._buckets.get(key)

@@ -253,6 +253,66 @@ async def test_after_the_goodbye_a_new_visit_is_a_new_shopper(shop: Shop, shoppe
     assert shopper_of(shop.desk) != before
 
 
+async def after_the_visit(shop: Shop, shopper: Shopper) -> None:
+    await shopping(shop, shopper)
+    shop.desk.change(shopper_of(shop.desk), phase=PhonePhase.GOODBYE, order_number="40128-7")
+
+
+async def test_who_left_may_be_forgotten_by_the_pages_own_form_and_the_cookie_goes(
+    shop: Shop, shopper: Shopper
+) -> None:
+    await after_the_visit(shop, shopper)
+    page = (await shopper.http.get("/phone")).text
+    assert "Forget me" in page
+    form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page))
+    before = dict(shopper.http.cookies)
+    answer = await shopper.http.post("/phone/forget", data=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/phone/forgotten")
+    assert "you are forgotten" in (await shopper.http.get("/phone/forgotten")).text
+    assert dict(shopper.http.cookies) != before
+    assert shop.desk.calls[-1] == "forget"
+    assert shop.desk.phones == {}
+    again = await shopper.http.post("/phone/forget", data=form)
+    assert again.status_code == 403, "the old page's token is worth nothing"
+
+
+async def test_a_program_that_asks_to_be_forgotten_gets_a_new_session(shop: Shop, shopper: Shopper) -> None:
+    await after_the_visit(shop, shopper)
+    old = shopper.csrf
+    answer = await shopper.post("/phone/forget")
+    assert (answer.status_code, answer.json()["phase"]) == (200, "unbound")
+    assert answer.headers["X-CSRF"] != old
+
+
+async def test_who_still_has_a_cart_is_not_forgotten_and_reads_why(shop: Shop, shopper: Shopper) -> None:
+    await shopping(shop, shopper)
+    answer = await shopper.post("/phone/forget")
+    assert (answer.status_code, answer.json()["reason"]) == (409, "has-cart")
+    assert "hand it back first" in (await shopper.post("/phone/forget", accept="text/html")).text
+    assert "set-cookie" not in answer.headers
+
+
+async def test_nobody_can_have_another_forgotten(shop: Shop, shopper: Shopper) -> None:
+    await after_the_visit(shop, shopper)
+    shopper.csrf = "0" * 32
+    assert (await shopper.post("/phone/forget")).status_code == 403
+    assert "forget" not in shop.desk.calls
+
+
+async def test_what_the_pages_remembered_of_a_session_goes_with_it(shop: Shop, shopper: Shopper) -> None:
+    await shopping(shop, shopper)
+    me = shopper_of(shop.desk)
+    await shopper.post("/phone/checkout")
+    await shopper.post("/phone/pay", method="test_ok", key="k1")
+    shop.desk.change(me, phase=PhonePhase.GOODBYE)
+    pages = shop.app.state.phone_pages
+    assert me in repr(pages._once._runs)
+    assert me in pages._doorkeeper._session_commands._buckets
+    await shopper.post("/phone/forget")
+    assert me not in repr(pages._once._runs)
+    assert me not in pages._doorkeeper._session_commands._buckets
+
+
 async def test_handing_back_frees_the_phone(shop: Shop, shopper: Shopper) -> None:
     await shopping(shop, shopper)
     assert (await shopper.post("/phone/hand-back")).json()["phase"] == "unbound"
