@@ -32,7 +32,7 @@ class UnsupportedVersionError(CodecError):
     """The sender speaks a newer protocol than we do."""
 
 
-class Decoded(msgspec.Struct, frozen=True):
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """A message and the paths of fields in it that we do not know (almost always none)."""
 
     message: Message

@@ -11,7 +11,7 @@ PROTOCOL_VERSION = 1
 """Raised when a message changes so that an older reader would misread it; added fields do not raise it."""
 
 
-class CartTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CartTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """When the evidence was complete, by the cart's clocks. Order is by (epoch, seq), never by these.
 
     `monotonic_us` counts from the boot named `boot`; `wall_ms` is Unix time and worth something only if `synchronised`.
@@ -23,7 +23,7 @@ class CartTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     synchronised: bool
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A cart event with its place in the stream."""
 
     seq: Annotated[Seq, STORABLE]
@@ -32,7 +32,13 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class _Message(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=lambda name: name
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    gc=False,
+    tag_field="type",
+    tag=lambda name: name,
 ):
     """Base of all messages; on the wire `type` is the class name and `v` the protocol version."""
 

@@ -13,7 +13,7 @@ class CurrencyMismatchError(TypeError):
     """Two amounts of different currencies met in one sum: a bug in the caller."""
 
 
-class Money(msgspec.Struct, frozen=True):
+class Money(msgspec.Struct, frozen=True, gc=False):
     """An amount: `minor` units (cents, yen, won) of `currency` (ISO 4217 letters)."""
 
     minor: int

@@ -23,7 +23,7 @@ class LinkDown(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Heard(msgspec.Struct, frozen=True):
+class Heard(msgspec.Struct, frozen=True, gc=False):
     """A message of one cart; the topic it came on, which the broker guards, says which."""
 
     cart: CartId

@@ -34,7 +34,7 @@ class Counts(msgspec.Struct):
     """CART: answers that did not come in time."""
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     message: Message
 
 
@@ -60,7 +60,7 @@ class PruneThrough(msgspec.Struct, frozen=True):
     seq: int
 
 
-class Deliver(msgspec.Struct, frozen=True):
+class Deliver(msgspec.Struct, frozen=True, gc=False):
     """STORE: the next events of the stream: commit them, then call committed()."""
 
     epoch: Epoch

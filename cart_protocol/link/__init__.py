@@ -20,7 +20,7 @@ class Down(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Received(msgspec.Struct, frozen=True):
+class Received(msgspec.Struct, frozen=True, gc=False):
     """One message as it came. Never before the first `Up`; a message may come twice."""
 
     topic: str

@@ -56,7 +56,7 @@ class Suback(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
-class Puback(msgspec.Struct, frozen=True):
+class Puback(msgspec.Struct, frozen=True, gc=False):
     mid: int
 
 
@@ -70,7 +70,7 @@ class Disconnect(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Publish(msgspec.Struct, frozen=True):
+class Publish(msgspec.Struct, frozen=True, gc=False):
     """A message, and what acknowledges it; `mid` is 0 where it came with QoS 0."""
 
     received: Received

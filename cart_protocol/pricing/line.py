@@ -12,7 +12,7 @@ _MILLIGRAMS_PER_KILOGRAM = 1_000_000
 _BASIS = 10_000
 
 
-class LinePrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LinePrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What one line costs, rounded once: `total` includes `tax`."""
 
     unit: Money

@@ -39,7 +39,13 @@ NewId = Callable[[], str]
 
 
 class _Event(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=lambda name: name
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    gc=False,
+    tag_field="type",
+    tag=lambda name: name,
 ):
     """Base of all facts; in the journal `type` is the class name."""
 
@@ -333,7 +339,7 @@ StoreEvent = (
 )
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """A store event and when the store recorded it (its own wall clock, never running backwards)."""
 
     at_ms: int
