@@ -4,15 +4,22 @@ from litestar import Response, post
 
 from edge_agent.ports import NoticeRefusedError
 from edge_agent.web.desk import NoticeDesk
-from edge_agent.web.doorkeeper import Asking, DeniedError
+from edge_agent.web.doorkeeper import Asking, DeniedError, Doorkeeper
 
 SIGNATURE = "acquirer-signature"
 MOST_BYTES = 4_096
 """A notice names a payment; it has no reason to be longer."""
 
 
+async def _admit(request: Asking) -> None:
+    """Stand in for the pages' doorkeeping: a notice has no session, and no browser sends it."""
+    doorkeeper: Doorkeeper = request.app.state.doorkeeper
+    doorkeeper.admit_notice(request)
+
+
 @post(
     "/acquirer/notice",
+    before_request=_admit,
     status_code=200,
     request_max_body_size=MOST_BYTES,
     tags=["acquirer"],

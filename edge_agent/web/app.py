@@ -112,6 +112,7 @@ def create_app(
                 "console_pages": console,
                 "sign_in": sign_in,
                 "notice_desk": notice_desk,
+                "doorkeeper": doorkeeper,
             }
         ),
     )

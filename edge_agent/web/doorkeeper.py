@@ -43,6 +43,7 @@ class Doorkeeper:
         self._public_origin = _origin(public_address)
         self._requests = TokenBuckets(clock, burst=300, per_s=60)
         self._commands = TokenBuckets(clock, burst=60, per_s=10)
+        self._notices = TokenBuckets(clock, burst=300, per_s=60)
         self._session_commands = TokenBuckets(clock, burst=20, per_s=2)
         self.bind_failures = TokenBuckets(clock, burst=10, per_s=1 / 6)
         """Wrong codes. A code has 30 bits; at this rate guessing one takes centuries."""
@@ -55,6 +56,10 @@ class Doorkeeper:
         if request.method not in _SAFE:
             self._refuse_foreign(request)
             self.within(self._commands, client_of(request))
+
+    def admit_notice(self, request: Asking) -> None:
+        """Let a notice be looked at or raise DeniedError 429: a till's hour of them must not slow the phones down."""
+        self.within(self._notices, client_of(request))
 
     def admit_command(self, request: Asking, form: dict[str, str], session: str, csrf: str) -> None:
         """Let a command of this session in or raise DeniedError: 403 without its token, 429 when too fast."""

@@ -29,7 +29,7 @@ from edge_agent.store.journal import SqlJournal
 from sim.acquirer_ledger import Ledger
 from sim.acquirer_notices import Notice, NoticeHabits, body, signature
 from tests.edge_agent.shop_floor import ALICE, Bank, ShopFloor, euros, play
-from tests.web_desk import Shop, TestClock, until
+from tests.web_desk import CODE, Shop, Shopper, TestClock, until
 
 SECRET = "secret of the two"  # noqa: S105 - of nobody
 NOW_MS = 1_700_000_000_000
@@ -134,6 +134,17 @@ async def test_the_door_takes_signed_notices_and_counts_the_others(tmp_path: Pat
         assert (await http.get("/acquirer/notice")).status_code == 405
     assert (heed.heard, dict(heed.refused)) == (3, {"forged": 2, "stale": 1, "unreadable": 1})
     assert heed._settle.notices_unknown == 3, "no payment of ours has that key"
+
+
+async def test_a_burst_of_notices_leaves_the_phones_their_turn(tmp_path: Path, heed: Heed) -> None:
+    shop = Shop(tmp_path, notice_desk=heed)
+    sent = {"Acquirer-Signature": sign(BODY, shop.clock.wall_ms() // 1_000), "Sec-Fetch-Site": "none"}
+    async with shop.phone() as http:
+        taken = [(await http.post("/acquirer/notice", content=BODY, headers=sent)).status_code for _ in range(301)]
+        assert taken == [200] * 300 + [429], "and they have their own measure"
+        shopper = Shopper(http)
+        await shopper.open()
+        assert (await shopper.post("/phone/bind", code=CODE)).status_code == 200
 
 
 async def test_a_store_without_the_secret_takes_none(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import cv2
+import httpx
 import msgspec
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ import pytest_asyncio
 import zxingcpp
 from playwright.async_api import Browser, Page, expect
 
+from cart_protocol.host.clock import HostDice
 from cart_protocol.money import Money
 from edge_agent.core.views import PhoneView
+from edge_agent.web.sessions import PhoneSessions
 from sim.goods import Unit
 from sim.live_shop import LiveShop
+from sim.processes import run_once
+from sim.shop_files import program
 from tests.browser.test_pages import PHONE
 from tests.chromium import chromium
 from tests.processes.visit import PATIENCE_S, Visit, agreed_books, eventually
@@ -66,6 +71,35 @@ async def put_in(visit: Visit, phone: Page, unit: Unit) -> None:
     await expect(phone.locator(".lines:not(.pending)").get_by_text(unit.name)).to_be_visible()
 
 
+async def reconciled(shop: LiveShop) -> None:
+    """The acquirer's own settlement file and the store's books match, says the store's own program."""
+    async with httpx.AsyncClient(headers={"X-Api-Key": shop.files.api_key.read_text().strip()}) as http:
+        settlement = await http.get(f"http://127.0.0.1:{shop.files.acquirer_port}/settlement")
+    file = shop.files.folder / "settlement.csv"
+    file.write_text(settlement.text)
+    said = await run_once([program("edge-agent"), "reconcile", str(file), "--config", str(shop.files.edge_config)])
+    assert "payments match" in said
+
+
+async def forgotten(shop: LiveShop, phone: Page) -> None:
+    """From the goodbye page, nothing that the store wrote knows the phone any more."""
+    cookies = {cookie["name"]: cookie["value"] for cookie in await phone.context.cookies()}
+    shopper = PhoneSessions(HostDice(), secure=False).of(cookies).shopper.encode()
+    assert shopper in written_by(shop)
+    await phone.get_by_text("Forget me").click()
+    await phone.get_by_role("button", name="Delete what you know of me").click()
+    await expect(phone.get_by_role("heading", name="Done: you are forgotten")).to_be_visible()
+    assert shopper not in written_by(shop)
+    assert (await state_of(phone)).phase == "unbound"
+    assert {cookie["value"] for cookie in await phone.context.cookies()}.isdisjoint(cookies.values())
+
+
+def written_by(shop: LiveShop) -> bytes:
+    """Every byte of the store's state, and of everybody's logs."""
+    places = (shop.files.store / "state", shop.files.folder / "logs")
+    return b"".join(path.read_bytes() for place in places for path in place.rglob("*") if path.is_file())
+
+
 async def test_from_the_carts_screen_to_goodbye(shop: LiveShop, visit: Visit, browser: Browser, phone: Page) -> None:
     glass = await browser.new_page(viewport=CART_SCREEN)  # type: ignore[arg-type]
     await glass.goto(f"http://127.0.0.1:{shop.files.screen_ports[0]}/")
@@ -101,3 +135,5 @@ async def test_from_the_carts_screen_to_goodbye(shop: LiveShop, visit: Visit, br
     assert books.acquirer_minor == total.minor
     await eventually(visit.cart.read_code, lambda code: code and code != address.rpartition("=")[2])
     await glass.close()
+    await reconciled(shop)
+    await forgotten(shop, phone)
