@@ -139,7 +139,7 @@ async def test_only_our_own_files_are_served(shopper: Shopper) -> None:
 
 async def test_the_api_description_is_offered_without_foreign_assets(shopper: Shopper) -> None:
     answer = await shopper.http.get("/api/openapi.json")
-    assert set(answer.json()["paths"]) == {"/api/phone", "/api/console"}
+    assert set(answer.json()["paths"]) == {"/api/phone", "/api/console", "/acquirer/notice"}
 
 
 # ── haste ────────────────────────────────────────────────────────────────────────────────────────────────────────
