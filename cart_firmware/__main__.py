@@ -34,6 +34,8 @@ from cart_protocol.link.settings import LinkError, MqttSettings, TlsFiles
 from cart_protocol.topics import subscriptions_of_cart
 
 _OUTBOX = "outbox.sqlite"
+_DISK_RESERVE = 2 << 20
+"""Holds the outbox's reserve of urgent events several times over: some 12 KiB of log each, at worst."""
 _EPOCHS = 2**53 - 1
 _EXPLAINED = (CalibrationError, ConfigurationError, InvalidIdError, LinkError, OutboxError, KeyFileError)
 """Errors whose text already says what to do; a traceback would only hide it."""
@@ -182,7 +184,7 @@ def _outbox(settings: Settings, dice: HostDice) -> SqliteOutbox:
     except OSError as error:
         raise ConfigurationError(f"state: {settings.state}: {error.strerror}; name a folder we may write to") from error
     epoch = int.from_bytes(dice.token_bytes(8)) % _EPOCHS + 1
-    return SqliteOutbox(settings.state / _OUTBOX, settings.outbox_capacity, epoch)
+    return SqliteOutbox(settings.state / _OUTBOX, settings.outbox_capacity, epoch, _DISK_RESERVE)
 
 
 async def _status(settings: Settings) -> report.Status:

@@ -1,8 +1,10 @@
 """The cart's configuration file, described. Unknown keys stop the start (cart_protocol.host.configuration)."""
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     camera: CameraSettings = CameraSettings()
     screen: Screen = Screen()
     weighing: Weighing = Weighing()
-    outbox_capacity: int = 50_000
-    """Unacknowledged events kept; at the bound the cart stops accepting scans and says so."""
+    outbox_capacity: Annotated[int, Meta(ge=100, le=10_000_000)] = 50_000
+    """Unacknowledged events kept; staff hear of it at four fifths, and at the bound the cart takes no more scans."""
     scan_patience_s: int = 20
     """How long a scan waits for its weight before it is abandoned."""

@@ -107,14 +107,25 @@ class Outbox(Protocol):
     ) -> list[Recorded]:
         """Store the events and the basket after them, durably, and return them with their seq.
 
-        `urgent` events (faults, the end of a session) may use the reserve above the bound.
+        `urgent` events (faults, removals, the end of a session) may use the reserves above the bound and on the disk.
 
         Raises:
             OutboxFullError: there is no room; nothing was stored.
         """
 
     def load(self, after: int, limit: int) -> list[Recorded]: ...
-    def prune(self, through: int) -> None: ...
+    def prune(self, through: int) -> None:
+        """Forget what the store has committed. Raises OutboxFullError where the disk has no room even for that."""
+
+    def low_on(self) -> tuple[str, ...]:
+        """Return what is running out, 'outbox' or 'disk': the time to tell staff."""
+
+    def has_room(self) -> bool:
+        """Return whether an ordinary event could be recorded now, as far as one can know without trying."""
+
+    def spares(self, places: int) -> bool:
+        """Return whether urgent events could be recorded and leave so many places of the reserve."""
+
     def price_book(self) -> PriceBookIssue | None: ...
     def keep_price_book(self, issue: PriceBookIssue) -> None: ...
     def answer(self, command: str) -> bool:

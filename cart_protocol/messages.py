@@ -76,6 +76,8 @@ class Presence(_Message, frozen=True):
     """Retained, and the cart's will: a cache for displays, never truth."""
 
     online: bool
+    low_on: tuple[str, ...] = ()
+    """What the cart runs out of: 'outbox' (places for events that wait for the store), 'disk'. Staff hear of it."""
 
 
 # ── store to cart ────────────────────────────────────────────────────────────────────────────────────────────────

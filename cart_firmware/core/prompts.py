@@ -48,7 +48,7 @@ _FAULTS = {
     Fault.LOAD_CELL_SATURATED: "The cart is loaded too heavily, or its scale is broken. Please take something out.",
     Fault.LOAD_CELL_UNRELIABLE: "The cart's scale is not reliable right now. Please ask our staff.",
     Fault.CAMERA_SILENT: "The cart's camera is not working. Please ask our staff for another cart.",
-    Fault.OUTBOX_FULL: "The cart cannot take more products, because it has no connection. Please ask our staff.",
+    Fault.OUTBOX_FULL: "The cart cannot take more products right now: its memory is full. Please ask our staff.",
     Fault.NO_PRICE_BOOK: "The cart has no prices yet. One moment, please.",
     Fault.CHARGING: "The cart is charging.",
 }

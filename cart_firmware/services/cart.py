@@ -67,7 +67,6 @@ class Cart:
             clock,
             truth=self.fuse.truth,
             submit=self.fuse.submit,
-            room_made=self.fuse.room_made,
             software=_software(),
         )
         self.fuse.join(grown=self.sync.grown, offline=lambda: self.sync.offline)

@@ -24,6 +24,7 @@ from cart_protocol.basket import (
     Basket,
     CartEvent,
     CommandRefused,
+    Fault,
     FaultsChanged,
     Line,
     LineAdded,
@@ -52,6 +53,8 @@ _REMARK_US = 6_000_000
 """How long a person needs for a sentence, with goods in both hands."""
 _CODE_LENGTH = 6
 _URGENT = (FaultsChanged, SessionEnded, CommandRefused)
+_FOR_THE_END = 32
+"""Places of the outbox's reserve that removals leave to what ends a session."""
 _QUIET_EVENTS = (LoadSettled, FaultsChanged)
 """Nothing a shopper would see."""
 
@@ -108,6 +111,7 @@ class Fuse:
         self._inbox = asyncio.Queue[Observation]()
         self._waiting: dict[CommandId, _Waiting] = {}
         self._remark = _Remark()
+        self._faults_logged: tuple[Fault, ...] = ()
         self._observed_us = 0
         self._ticked_us = 0
         self._grown: Callable[[], None] = lambda: None
@@ -126,10 +130,6 @@ class Fuse:
 
     def submit(self, observation: Observation) -> None:
         self._inbox.put_nowait(observation)
-
-    def room_made(self) -> None:
-        """The outbox forgot what the store has committed."""
-        self._health.outbox_full = False
 
     def join(self, *, grown: Callable[[], None], offline: Callable[[], bool]) -> None:
         """Take the ways to the store, which is built after us."""
@@ -180,10 +180,16 @@ class Fuse:
                 await self._take_book(issue)
 
     async def _tick(self, now_us: int) -> None:
+        if self._health.outbox_full and self._memory.has_room():
+            self._health.outbox_full = False  # the store took over what waited, or somebody made room on the disk
         faults = self._health.faults(now_us)
         if faults != self.basket.faults:
-            _LOG.warning("faults", now=[fault.value for fault in faults])
+            if faults != self._faults_logged:
+                self._faults_logged = faults
+                _LOG.warning("faults", now=[fault.value for fault in faults])
             await self._decide(lambda draft, _: draft.add(FaultsChanged(faults=faults)), now_us)
+        else:
+            self._faults_logged = faults
         await self._decide(fusion.time_passed, now_us)
         for waiting in list(self._waiting.values()):
             await self._command(waiting.observed)
@@ -248,7 +254,10 @@ class Fuse:
         if not draft.events:
             self._evidence = draft.evidence
             return True
-        urgent = any(isinstance(event, _URGENT) for event in draft.events)
+        urgent = any(isinstance(event, _URGENT) for event in draft.events) or (
+            # What was taken out must not stay on the bill because the memory is full.
+            any(isinstance(event, LineRemoved) for event in draft.events) and self._memory.spares(_FOR_THE_END)
+        )
         try:
             recorded = await self._memory.record(draft.events, self._stamp(at_us), draft.basket, urgent=urgent)
         except OutboxFullError:

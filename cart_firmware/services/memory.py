@@ -44,8 +44,18 @@ class Memory:
             return await asyncio.to_thread(self._outbox.load, after, limit)
 
     async def prune(self, through: int) -> None:
+        """See ports.Outbox.prune, OutboxFullError included."""
         async with self._turn:
             await asyncio.to_thread(self._outbox.prune, through)
+
+    def low_on(self) -> tuple[str, ...]:
+        return self._outbox.low_on()
+
+    def has_room(self) -> bool:
+        return self._outbox.has_room()
+
+    def spares(self, places: int) -> bool:
+        return self._outbox.spares(places)
 
     async def keep_price_book(self, issue: PriceBookIssue) -> None:
         async with self._turn:

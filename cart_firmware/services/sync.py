@@ -16,6 +16,7 @@ from cart_protocol.exchange import (
     Effect,
     Exchange,
     LocalProtocolError,
+    OutboxFullError,
     PruneThrough,
     Role,
     Send,
@@ -65,16 +66,20 @@ class Sync:
         *,
         truth: Callable[[], Truth],
         submit: Callable[[Observation], None],
-        room_made: Callable[[], None],
         software: str,
     ) -> None:
         self._link, self._memory, self._clock = link, memory, clock
-        self._truth, self._submit, self._room_made = truth, submit, room_made
+        self._truth, self._submit = truth, submit
         position = memory.position
         self._exchange = Exchange(Role.CART, position, acknowledged=memory.acknowledged, software=software)
         self._inbox = asyncio.Queue[LinkUp | LinkDown | Heard | Unreadable | _Grown]()
         self._reached_us: int | None = None
         self._store_ahead_ms: int | None = None
+        self._to_prune = 0
+        """The store has committed so much of what is still in the outbox; 0 when that is forgotten."""
+        self._told_not_pruned = False
+        self._link_up = False
+        self._told_low_on: tuple[str, ...] = ()
         self.unreadable = 0
         """Messages that were none of ours, or that we could not read."""
         self.turned_us: int | None = None
@@ -127,6 +132,7 @@ class Sync:
             effects = self._take(happened, now_us) if happened else self._exchange.tick(now_us)
             for effect in effects:
                 await self._carry_out(effect)
+            await self._keep_house()
             self.turned_us = self._clock.monotonic_us()
             if self._exchange.state is CartState.FLOWING:
                 self._reached_us = self.turned_us
@@ -150,9 +156,11 @@ class Sync:
                 return self._exchange.recorded(self._memory.position.seq, now_us)
             case LinkUp():
                 _LOG.info("link up")
-                return [Send(Presence(online=True)), *self._exchange.connected(now_us)]
+                self._link_up, self._told_low_on = True, self._memory.low_on()
+                return [Send(self._presence()), *self._exchange.connected(now_us)]
             case LinkDown(reason):
                 _LOG.warning("link down", reason=reason)
+                self._link_up = False
                 self._exchange.disconnected()
                 return []
             case Unreadable(topic, reason):
@@ -191,10 +199,28 @@ class Sync:
                 truth = self._truth()
                 self._link.send(Snapshot(position=truth.position, basket=truth.basket, answers=answers))
             case PruneThrough(seq=seq):
-                await self._memory.prune(seq)
-                self._room_made()
+                self._to_prune = seq
             case _:
                 raise LocalProtocolError(f"a cart's exchange has no {type(effect).__name__}")
+
+    async def _keep_house(self) -> None:
+        """Forget what the store has, and tell it when room runs out. On a full disk both are tried again."""
+        if self._to_prune:
+            try:
+                await self._memory.prune(self._to_prune)
+            except OutboxFullError as error:
+                if not self._told_not_pruned:
+                    _LOG.warning("outbox not pruned", through=self._to_prune, reason=str(error))
+                self._told_not_pruned = True
+            else:
+                self._to_prune, self._told_not_pruned = 0, False
+        if self._link_up and self._memory.low_on() != self._told_low_on:
+            self._told_low_on = self._memory.low_on()
+            _LOG.warning("room runs out", of=self._told_low_on)
+            self._link.send(self._presence())
+
+    def _presence(self) -> Presence:
+        return Presence(online=True, low_on=self._told_low_on)
 
     def _send(self, message: object) -> None:
         if not isinstance(message, CartMessage):

@@ -17,13 +17,13 @@ class DiskReserve:
 
     @property
     def held(self) -> bool:
-        """Whether the room is laid by."""
-        return self._size > 0 and self._found() >= self._size
+        """Whether the room is laid by; always so where none is to be."""
+        return self._found() >= self._size
 
     def lay_by(self) -> bool:
         """Take the room; return whether it is held now. A disk that has not that much is left as it was."""
-        if self.held or not self._size:
-            return self.held
+        if self.held:
+            return True
         try:
             descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         except OSError:

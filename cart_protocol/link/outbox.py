@@ -5,9 +5,10 @@ The file belongs to one cart for its life. Restoring an old copy of it would num
 whose disk is restored starts without it, which begins a new epoch.
 """
 
+import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,11 +28,18 @@ from cart_protocol.basket import (
 )
 from cart_protocol.codec import MalformedError, convert_tolerantly
 from cart_protocol.exchange import LocalProtocolError, OutboxFullError
+from cart_protocol.host.disk_reserve import DiskReserve
 from cart_protocol.ids import CommandId, Epoch, Seq
 from cart_protocol.messages import CartTime, PriceBookIssue, Recorded
 
 RESERVE = 64
-"""Places above the bound for urgent events: the end of a session, faults."""
+"""Places above the bound for urgent events: the end of a session, faults, removals."""
+LOW_ON_PLACES = 0.8
+"""Part of the places that may be taken before staff should hear of it."""
+LOW_ON_DISK = 64 << 20
+"""Bytes of free disk below which staff should hear of it."""
+_ROOM = 256 << 10
+"""Bytes of free disk that an event surely fits into: a few pages of the log and of the file."""
 _ANSWERS_KEPT = 4_096
 """Commands expire within minutes; these are weeks of them."""
 _BUSY_S = 2.0
@@ -64,16 +72,18 @@ class SqliteOutbox:
         path: The database; its folder must exist.
         capacity: Unacknowledged events kept; urgent ones may use RESERVE more.
         epoch_source: 1 to 2**53 - 1, different for each new outbox of a cart: random bits, or the wall clock.
+        disk_reserve: Bytes laid by beside the file, for urgent events when the disk is full.
 
     Raises:
         OutboxError: another program has the file open, a newer version of this one wrote it, or the disk fails.
     """
 
-    def __init__(self, path: Path, capacity: int, epoch_source: int) -> None:
+    def __init__(self, path: Path, capacity: int, epoch_source: int, disk_reserve: int = 0) -> None:
         if not 1 <= epoch_source < 2**53:
             raise LocalProtocolError(f"an epoch is 1 to 2**53 - 1, not {epoch_source}")
         self.replaced: Path | None = None
         self._path, self._capacity = path, capacity
+        self._reserve = DiskReserve(path.with_name(f"{path.name}.reserve"), disk_reserve)
         self._lock = threading.Lock()
         try:
             self._database = _open(path, epoch_source)
@@ -83,6 +93,7 @@ class SqliteOutbox:
         epoch, acknowledged = self._row("SELECT epoch, acknowledged FROM meta")
         (seq,) = self._row("SELECT seq FROM basket")
         self._position, self._acknowledged = Position(epoch=Epoch(epoch), seq=Seq(seq)), int(acknowledged)
+        self._reserve.lay_by()
 
     @property
     def position(self) -> Position:
@@ -118,7 +129,8 @@ class SqliteOutbox:
         when = msgspec.json.encode(at)
         rows = [(row.seq, when, msgspec.json.encode(row.event)) for row in recorded]
         answered = [(command,) for event in events if (command := _answered(event))]
-        with self._transaction() as database:
+
+        def change(database: sqlite3.Connection) -> None:
             database.executemany("INSERT INTO event VALUES (?, ?, ?)", rows)
             database.execute("UPDATE basket SET seq = ?, body = ?", (last, msgspec.json.encode(basket)))
             if answered:
@@ -126,6 +138,8 @@ class SqliteOutbox:
                 database.execute(
                     "DELETE FROM answered WHERE number <= (SELECT max(number) FROM answered) - ?", (_ANSWERS_KEPT,)
                 )
+
+        self._store(change, urgent=urgent)
         self._position = Position(epoch=self._position.epoch, seq=last)
         return recorded
 
@@ -142,6 +156,7 @@ class SqliteOutbox:
 
         Raises:
             LocalProtocolError: `through` was never recorded.
+            OutboxFullError: the disk is full to the last page; nothing was forgotten, and it may be tried again.
         """
         if through > self._position.seq:
             raise LocalProtocolError(f"prune through {through}; recorded is {self._position.seq}")
@@ -151,6 +166,19 @@ class SqliteOutbox:
             database.execute("DELETE FROM event WHERE seq <= ?", (through,))
             database.execute("UPDATE meta SET acknowledged = ?", (through,))
         self._acknowledged = through
+
+    def low_on(self) -> tuple[str, ...]:
+        """Return what is running out, 'outbox' or 'disk': the time to tell staff."""
+        places = ("outbox",) if self._waiting >= self._capacity * LOW_ON_PLACES else ()
+        return (*places, "disk") if self._free() < LOW_ON_DISK else places
+
+    def has_room(self) -> bool:
+        """Return whether an ordinary event could be recorded now, as far as one can know without trying."""
+        return self._waiting < self._capacity and self._reserve.lay_by() and self._free() >= _ROOM
+
+    def spares(self, places: int) -> bool:
+        """Return whether urgent events could be recorded and leave so many places of the reserve."""
+        return self._waiting < self._capacity + RESERVE - places
 
     def price_book(self) -> PriceBookIssue | None:
         row = self._row("SELECT body FROM price_book")
@@ -168,6 +196,31 @@ class SqliteOutbox:
     def close(self) -> None:
         with self._lock:
             self._database.close()
+
+    @property
+    def _waiting(self) -> int:
+        """Events that the store has not committed yet."""
+        return self._position.seq - self._acknowledged
+
+    def _free(self) -> int:
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize
+
+    def _store(self, change: Callable[[sqlite3.Connection], None], *, urgent: bool) -> None:
+        """Carry out a change in one transaction; an urgent one that finds no room gets the disk's reserve.
+
+        What was given back is for urgent ones only: others wait until it can be laid by again.
+        """
+        if not urgent and not self._reserve.lay_by():
+            raise OutboxFullError(f"{self._path}: the disk is full; nothing was stored")
+        try:
+            with self._transaction() as database:
+                change(database)
+        except OutboxFullError:
+            if not urgent or not self._reserve.give_back():
+                raise
+            with self._transaction() as database:
+                change(database)
 
     def _row(self, query: str, *values: str) -> tuple[Any, ...]:
         """Return the one row, or () where there is none."""

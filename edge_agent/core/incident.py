@@ -12,6 +12,14 @@ from edge_agent.core.refusals import StaffRefusedError
 from edge_agent.core.shop import Shop
 from edge_agent.core.views import LaneCard
 
+ITSELF = StaffId("itself")
+"""Who resolves an alarm about something that is over: 'resolved by itself'."""
+_LOW_ON = {
+    "outbox": "This cart has been without a connection for so long that its memory is filling up. "
+    "Please bring it to where it has one; when it is full it takes no more products.",
+    "disk": "This cart's own disk is filling up. Please have it looked at; when it is full it takes no more products.",
+}
+
 
 def raise_once(
     shop: Shop, *, key: str, where: str, cause: str, sentence: str, new_id: NewId, evidence: tuple[str, ...] = (),
@@ -31,6 +39,24 @@ def about(
     return IncidentRaised(
         incident=IncidentId(new_id()), key=key, where=where, cause=cause, sentence=sentence, evidence=evidence
     )
+
+
+def low_on_key(cart: CartId) -> str:
+    """Return the matter of a cart that runs out of room."""
+    return f"low-on/{cart}"
+
+
+def cart_low_on(shop: Shop, cart: CartId, low_on: tuple[str, ...], new_id: NewId) -> list[StoreEvent]:
+    """Raise an alarm about a cart that says what it runs out of; one that says nothing ends it."""
+    key = low_on_key(cart)
+    opened = shop.incidents.open_about(key)
+    if not low_on:
+        return [] if opened is None else [IncidentResolved(incident=opened, staff=ITSELF)]
+    sentence = _LOW_ON.get(low_on[0], "This cart runs out of room. Please have it looked at.")
+    return raise_once(
+        shop, key=key, where=f"cart {cart}", cause="cart-low-on-room", sentence=sentence, new_id=new_id, cart=cart,
+        evidence=tuple(f"low on {what[:20]}" for what in low_on[:8]),
+    )  # fmt: skip
 
 
 def resolve(shop: Shop, incident: IncidentId, staff: StaffId) -> list[StoreEvent]:

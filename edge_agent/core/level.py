@@ -8,14 +8,11 @@ from enum import StrEnum
 
 import msgspec
 
-from cart_protocol.ids import StaffId
 from edge_agent.core import incident
 from edge_agent.core.events import IncidentResolved, NewId, StoreEvent
 from edge_agent.core.shop import Shop
 from edge_agent.core.views import LevelCard
 
-ITSELF = StaffId("itself")
-"""Who resolves an alarm about a level that is over: 'resolved by itself'."""
 BACK_OFF = 0.1
 """A level has to come back by this part of its threshold before its alarm is over: no alarm flickers."""
 
@@ -81,7 +78,7 @@ def moved(shop: Shop, before: Level, after: Level, new_id: NewId) -> list[StoreE
     if after.tide is before.tide:
         return []
     opened = shop.incidents.open_about(after.gauge.key)
-    events: list[StoreEvent] = [] if opened is None else [IncidentResolved(incident=opened, staff=ITSELF)]
+    events: list[StoreEvent] = [] if opened is None else [IncidentResolved(incident=opened, staff=incident.ITSELF)]
     if _RANK[after.tide] > _RANK[before.tide] or (after.tide is not Tide.GOOD and opened is not None):
         events += _alarm(after, new_id)
     return events

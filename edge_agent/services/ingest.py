@@ -140,8 +140,10 @@ class Ingest:
             self.strangers.unknown_fields += len(heard.unknown_fields)
             self._log.warning("unknown-fields", cart=heard.cart, fields=heard.unknown_fields)
         match heard.message:
-            case Presence(online=online):
+            case Presence(online=online, low_on=low_on):
                 self._presence.said(heard.cart, online=online)
+                if online:
+                    self._low_on(heard.cart, low_on)
                 return
             case Birth():
                 self._presence.said(heard.cart, online=True)
@@ -194,6 +196,11 @@ class Ingest:
         now_us = self._clock.monotonic_us()
         for cart, position in ends.items():
             self._carry_out(cart, self._exchanges[cart].committed(position, now_us))
+
+    def _low_on(self, cart: CartId, low_on: tuple[str, ...]) -> None:
+        """Have an alarm raised or ended when a cart says so; every connection says it again."""
+        if bool(low_on) != self._recorder.shop.incidents.is_open(incident.low_on_key(cart)):
+            self._recorder.post(lambda shop, _: incident.cart_low_on(shop, cart, low_on, self._new_id))
 
     def _unreadable(self, unreadable: Unreadable) -> None:
         """Count it, tell its sender, show it to staff once; what the cart could not tell us stays in its outbox."""

@@ -99,6 +99,9 @@ class SmallStore:
         self.basket = Basket()
         self.events = list[Recorded]()
         self.presence = list[bool]()
+        self.low_on = list[tuple[str, ...]]()
+        self.deaf = False
+        """Hears who is there and nothing else, as a store whose disk is full."""
 
     @property
     def kinds(self) -> list[str]:
@@ -121,6 +124,9 @@ class SmallStore:
     def hear(self, message: CartMessage) -> None:
         if isinstance(message, Presence):
             self.presence.append(message.online)
+            self.low_on.append(message.low_on)
+        if self.deaf:
+            return
         for effect in self._exchange.receive(message, self._clock.monotonic_us()):
             match effect:
                 case Send(message=answer):
@@ -179,15 +185,15 @@ class Wire:
 class Rig:
     """One cart, its world and its store. `start`, `kill` and `start` again as often as the test likes."""
 
-    def __init__(self, loop: VirtualTimeLoop, folder: Path, capacity: int = 1_000) -> None:
+    def __init__(self, loop: VirtualTimeLoop, folder: Path, capacity: int = 1_000, disk_reserve: int = 0) -> None:
         self.clock = VirtualClock(loop)
-        self.folder, self.capacity = folder, capacity
+        self.folder, self.capacity, self.disk_reserve = folder, capacity, disk_reserve
         self.platform, self.camera, self.store = Platform(), Camera(self.clock), SmallStore(self.clock)
         self._lives = 0
 
     async def start(self, *, online: bool = True, book: bool = True) -> None:
         self._lives += 1
-        self.outbox = SqliteOutbox(self.folder / "outbox", self.capacity, 42)
+        self.outbox = SqliteOutbox(self.folder / "outbox", self.capacity, 42, self.disk_reserve)
         self.wire = Wire(self.store)
         self.cart = Cart(
             settings(self.folder), self.clock, IdMint(self.clock, SeededDice(self._lives)), load_cell=self.platform,

@@ -24,15 +24,18 @@ from cart_protocol.messages import BeginSession, EndSession, Freeze
 from sim.virtual_time import VirtualTimeLoop
 from tests.cart_firmware.cart_rig import Rig, issue, on_virtual_time
 from tests.cart_firmware.corner_shop import BOOK, JAM, MILK, PASTA, SESSION, TEA
+from tests.small_disk import small_disk
 
 
-def play(story: Callable[[Rig], Awaitable[None]], folder: Path, *, capacity: int = 1_000) -> None:
+def play(
+    story: Callable[[Rig], Awaitable[None]], folder: Path, *, capacity: int = 1_000, disk_reserve: int = 0
+) -> None:
     """Tell a story on a rig; whatever happens, the mirror in the store ends as the cart's own basket."""
 
     async def told(loop: VirtualTimeLoop) -> None:
         state = folder / "state"
         state.mkdir()
-        rig = Rig(loop, state, capacity)
+        rig = Rig(loop, state, capacity, disk_reserve)
         await story(rig)
         if not rig.wire.up:
             rig.wire.plug_in()
@@ -262,6 +265,68 @@ def test_a_session_can_end_though_the_outbox_is_full(tmp_path: Path) -> None:
         assert rig.cart.fuse.basket.phase is Phase.IDLE
 
     play(trip, tmp_path, capacity=5)
+
+
+def test_what_is_taken_out_of_a_cart_with_a_full_outbox_leaves_the_bill(tmp_path: Path) -> None:
+    async def trip(rig: Rig) -> None:
+        await rig.start()
+        await rig.begin()
+        rig.wire.cut()
+        await rig.buy(MILK, 1_032)
+        await rig.buy(TEA, 112)
+        await rig.scan(JAM)
+        assert Fault.OUTBOX_FULL in rig.cart.fuse.basket.faults
+        await rig.put(-112)
+        await asyncio.sleep(1)
+        assert rig.names == ["Milk"]
+        assert str(rig.cart.show_case.view().total) == "€1.29"
+
+    play(trip, tmp_path, capacity=6)
+
+
+def test_staff_hear_of_an_outbox_that_fills_up_while_the_store_does_not_answer(tmp_path: Path) -> None:
+    async def trip(rig: Rig) -> None:
+        await rig.start()
+        await rig.begin()
+        assert rig.store.low_on == [()]
+        rig.store.deaf = True
+        for code, mass in ((MILK, 1_032), (TEA, 112), (JAM, 640)):
+            await rig.buy(code, mass)
+        assert rig.names == ["Milk", "Tea", "Jam"]
+        assert rig.store.low_on[-1] == ("outbox",)
+        rig.store.deaf = False
+        await asyncio.sleep(35)
+        assert rig.store.low_on[-1] == ()
+
+    play(trip, tmp_path, capacity=10)
+
+
+def test_a_cart_whose_disk_is_full_takes_no_scans_still_ends_sessions_and_recovers_by_itself(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 8) as disk:
+
+        async def trip(rig: Rig) -> None:
+            await rig.start()
+            assert rig.store.low_on == [("disk",)]
+            await rig.begin()
+            await rig.buy(MILK, 1_032)
+            disk.fill()
+            for _ in range(400):  # SQLite first uses up what room its log still has
+                await rig.scan(TEA)
+                await asyncio.sleep(21)  # abandoned: room for the next scan
+                if Fault.OUTBOX_FULL in rig.cart.fuse.basket.faults:
+                    break
+            assert "its memory is full" in rig.sentence
+            assert rig.names == ["Milk"]
+            rig.store.order("end", EndSession(session=SESSION, reason="handed-back"))
+            await asyncio.sleep(1)
+            assert rig.store.basket.phase is Phase.IDLE, "told out of the reserve"
+            assert Fault.OUTBOX_FULL in rig.store.basket.faults
+            disk.empty()
+            await asyncio.sleep(3)
+            assert rig.store.basket.faults == ()
+            assert rig.cart.show_case.view().code
+
+        play(trip, disk.folder, disk_reserve=1 << 20)
 
 
 def test_an_unplugged_load_cell_is_a_fault_on_screen_and_in_store_and_heals(tmp_path: Path) -> None:

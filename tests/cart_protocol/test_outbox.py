@@ -32,6 +32,7 @@ from cart_protocol.ids import CommandId, Epoch, Seq, SessionId
 from cart_protocol.link.outbox import RESERVE, OutboxError, SqliteOutbox
 from cart_protocol.mass import Mass, Variance
 from cart_protocol.messages import CartTime, PriceBookIssue
+from tests.small_disk import SmallDisk, small_disk
 
 AT = CartTime(boot="b", monotonic_us=1, wall_ms=2, synchronised=False)
 
@@ -143,6 +144,59 @@ def test_a_full_disk_is_a_full_outbox_and_nothing_is_half_stored(outbox: SqliteO
     outbox._database.execute(f"PRAGMA max_page_count = {pages + 1000}")
     tell(outbox, 1)
     assert outbox.position == at(5, 4)
+
+
+def test_staff_can_be_told_at_four_fifths_and_removals_leave_places_for_the_end(outbox: SqliteOutbox) -> None:
+    tell(outbox, 79)
+    assert outbox.low_on() == ()
+    tell(outbox, 1)
+    assert outbox.low_on() == ("outbox",)
+    tell(outbox, 20)
+    assert not outbox.has_room()
+    tell(outbox, RESERVE // 2, urgent=True)
+    assert not outbox.spares(RESERVE // 2)
+    assert outbox.spares(1)
+    outbox.prune(60)
+    assert outbox.low_on() == ()
+    assert outbox.has_room()
+
+
+def test_on_a_full_disk_urgent_events_live_on_a_reserve(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 8) as disk:
+        path, reserve = disk.folder / "outbox.db", disk.folder / "outbox.db.reserve"
+        outbox = SqliteOutbox(path, capacity=100_000, epoch_source=5, disk_reserve=1 << 20)
+        assert reserve.stat().st_size == 1 << 20
+        assert outbox.low_on() == ("disk",)
+        told = fill(outbox, disk)
+        assert not outbox.has_room()
+        assert reserve.exists(), "ordinary events do not touch it"
+        tell(outbox, RESERVE, urgent=True)
+        told += RESERVE
+        outbox.prune(told)
+        outbox.close()
+        disk.fill()
+        again = SqliteOutbox(path, capacity=100_000, epoch_source=6, disk_reserve=1 << 20)
+        assert again.position == at(5, told)
+        assert again.acknowledged == told
+        assert not reserve.exists()
+        disk.empty()
+        assert again.has_room()
+        tell(again, 1)
+        assert reserve.exists(), "laid by again before anything ordinary is recorded"
+        again.close()
+
+
+def fill(outbox: SqliteOutbox, disk: SmallDisk) -> int:
+    """Record until the disk is full; return how many events were taken, all of which must be there."""
+    while True:
+        disk.fill()
+        try:
+            tell(outbox, 10)
+        except OutboxFullError:
+            break
+    position = outbox.position.seq
+    assert [recorded.seq for recorded in outbox.load(0, position + 1)] == list(range(1, position + 1))
+    return position
 
 
 ANSWERS: list[CartEvent] = [

@@ -8,7 +8,8 @@ import pytest
 from cart_protocol.ids import CartId, SessionId, StaffId
 from edge_agent.config import Limits
 from edge_agent.core import level
-from edge_agent.core.level import ITSELF, Gauge, Level
+from edge_agent.core.incident import ITSELF
+from edge_agent.core.level import Gauge, Level
 from edge_agent.core.refusals import BindRefusedError, NoRoomError
 from edge_agent.services import levels
 from edge_agent.services.record import FULL_AGAIN_S
