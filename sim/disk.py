@@ -22,7 +22,7 @@ from random import Random
 from typing import Self
 
 from sim.sqlite_vfs import OpenedFile, RealFile, Vfs
-from sim.surface import Change, Create, Delete, Files, Pick, Surface, Truncate, Write, any_of, everything, sectors
+from sim.surface import Change, Create, Delete, Files, Surface, Truncate, Write, any_of, everything, sectors
 
 Step = tuple[str, Change | None] | tuple[None, object]
 """A step of a recording: a change, a sync (no change), or what `Platter.mark` was given (no name)."""
@@ -82,15 +82,18 @@ class Platter:
 
     def kill(self) -> None:
         """Make ready for the next start after the program was killed: what it wrote is there, synced or not."""
-        self._restart(everything, certain=False)
+        self._restart(self._surface.after(everything), certain=False)
 
     def cut_power(self, dice: Random) -> None:
         """Make ready for the next start after a power cut: what was synced is there, and any part of the rest."""
-        self._restart(any_of(dice), certain=True)
+        self._restart(self._surface.after(any_of(dice)), certain=True)
 
-    def _restart(self, pick: Pick, *, certain: bool) -> None:
+    def exchange(self) -> None:
+        """Make ready for the next start with another disk in place of this one: an empty one."""
+        self._restart({}, certain=True)
+
+    def _restart(self, files: Files, *, certain: bool) -> None:
         """Put new files in the place of the old: whoever has an old one open still writes no more and locks nothing."""
-        files = self._surface.after(pick)
         in_use = {file.name for file in self._files}
         for name in self._surface.names():
             if certain or name in in_use:

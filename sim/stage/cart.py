@@ -76,6 +76,10 @@ class StagedCart(Machine):
         if self._outbox:
             self._outbox.close()
 
+    def _exchange_disk(self) -> None:
+        super()._exchange_disk()
+        self._scenery.witness.disk_exchanged(self.cart)
+
     def part(self, away_s: float) -> None:
         """Roll into a corner without radio for a while."""
         station = self.station

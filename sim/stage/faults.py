@@ -36,6 +36,7 @@ class Kind(StrEnum):
     ACQUIRER_POWER_CUT = "acquirer's power cut, unsynced writes lost or torn"
     CART_DISK_FULL = "cart's disk full"
     STORE_DISK_FULL = "store's disk full"
+    CART_DISK_EXCHANGED = "cart's disk exchanged for an empty one"
     CART_DISK_ERROR = "cart's disk fails a write or sync"
     STORE_DISK_ERROR = "store's disk fails a write or sync"
     BROKER_KILLED = "broker killed, comes back with its state"
@@ -202,6 +203,15 @@ class Faults:
             platter.full = False
 
         self._mend_later(mend, _spell_s(fault))
+
+    def _exchange_disk(self, fault: Fault) -> None:
+        machine = self._machine(fault)
+
+        def strike() -> None:
+            if machine.exchange_disk(_dark_s(fault)):
+                self.struck[fault.kind] += 1
+
+        self._stage.loop.intrude(fault.steps, strike)
 
     def _fail_disk(self, fault: Fault) -> None:
         machine = self._machine(fault)
@@ -372,6 +382,7 @@ _STRIKES: dict[Kind, Callable[[Faults, Fault], None]] = {
     Kind.ACQUIRER_POWER_CUT: Faults._cut_power,  # noqa: SLF001
     Kind.CART_DISK_FULL: Faults._fill_disk,  # noqa: SLF001
     Kind.STORE_DISK_FULL: Faults._fill_disk,  # noqa: SLF001
+    Kind.CART_DISK_EXCHANGED: Faults._exchange_disk,  # noqa: SLF001
     Kind.CART_DISK_ERROR: Faults._fail_disk,  # noqa: SLF001
     Kind.STORE_DISK_ERROR: Faults._fail_disk,  # noqa: SLF001
     Kind.BROKER_KILLED: Faults._kill_broker,  # noqa: SLF001

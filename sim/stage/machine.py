@@ -108,7 +108,7 @@ class Machine:
             if not self.failed.done():
                 self.failed.set_result(failure)
         self._dark_until_s = self._loop.time() + _RESTART_S
-        self._die(power=False)
+        self._die("is started again", self.platter.kill)
 
     def excuse(self, for_s: float) -> None:
         """This machine's disk is being failed: the program may end for that, now or when it starts meanwhile."""
@@ -121,11 +121,28 @@ class Machine:
 
         With `power` the machine loses it: what was not synced may be lost or torn, and the monotonic clock begins anew.
         """
+        return self._kill(
+            dark_s, "loses power" if power else "is killed", self._cut_power if power else self.platter.kill
+        )
+
+    def exchange_disk(self, dark_s: float) -> bool:
+        """Switch the machine off and put another, empty disk in; return whether it was on."""
+        return self._kill(dark_s, "gets another disk", self._exchange_disk)
+
+    def _kill(self, dark_s: float, how: str, afterwards: Callable[[], None]) -> bool:
         if not (self.life and self.life.alive):
             return False
         self._dark_until_s = self._loop.time() + dark_s
-        self._die(power=power)
+        self._die(how, afterwards)
         return True
+
+    def _cut_power(self) -> None:
+        self.platter.cut_power(self._dice)
+        self.clock.boot_again()
+
+    def _exchange_disk(self) -> None:
+        self.platter.exchange()
+        self.clock.boot_again()
 
     def kill_at_write(self, writes: int, dark_s: float, *, power: bool, struck: Callable[[], None]) -> None:
         """Let the program die within its n-th next write, truncation, sync or deletion on this disk."""
@@ -137,28 +154,24 @@ class Machine:
 
         self.platter.stop_at(writes, stopped, self._dice if power else None)
 
-    def _die(self, *, power: bool) -> None:
+    def _die(self, how: str, afterwards: Callable[[], None]) -> None:
         life = self.life
         if life is None or self._burial is not None:
             return
         self.deaths += 1
-        self._trace.note(self.name, "loses power" if power else "is killed")
+        self._trace.note(self.name, how)
         life.over.set()
         self.platter.stop()
         self._silence()
-        self._burial = asyncio.create_task(self._bury(life, power=power), name=f"burial of {self.name}")
+        self._burial = asyncio.create_task(self._bury(life, afterwards), name=f"burial of {self.name}")
 
-    async def _bury(self, life: Life, *, power: bool) -> None:
+    async def _bury(self, life: Life, afterwards: Callable[[], None]) -> None:
         remains = [task for task in (life.main, *life.requests) if task]
         for task in remains:
             task.cancel()
         await asyncio.gather(*remains, return_exceptions=True)
         self._release()
-        if power:
-            self.platter.cut_power(self._dice)
-            self.clock.boot_again()
-        else:
-            self.platter.kill()
+        afterwards()
 
     async def _buried(self) -> None:
         if self._burial:
@@ -168,7 +181,7 @@ class Machine:
     # ── being asked ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def serve(self, wish: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
-        """Have the running program do something for a client elsewhere; it dies with the program.
+        """Have the running program do something for a client elsewhere; it dies with the program, not with the client.
 
         Raises:
             GoneError: nothing runs here, or it died meanwhile; whether it did what was asked is not known.
@@ -179,18 +192,20 @@ class Machine:
         request = asyncio.create_task(wish())
         over = asyncio.create_task(life.over.wait())
         life.requests.add(request)
+
+        def finished(_: object) -> None:
+            life.requests.discard(request)
+            if not request.cancelled():
+                request.exception()  # retrieved, though its client may be gone
+
+        request.add_done_callback(finished)
         try:
             await asyncio.wait({request, over}, return_when=asyncio.FIRST_COMPLETED)
             if life.over.is_set() or not request.done() or request.cancelled():
                 raise GoneError(self.name)
             return request.result()
         finally:
-            life.requests.discard(request)
             over.cancel()
-            if life.over.is_set():
-                life.requests.add(request)
-            else:
-                request.cancel()
 
     # ── what a kind of machine is made of ────────────────────────────────────────────────────────────────────────
 

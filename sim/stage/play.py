@@ -66,7 +66,8 @@ async def _day(staged: Stage, injected: Faults) -> None:
     books = await staged.close()
     require = staged.witness.require
     ledgers = books.ledgers
-    require(ledgers.recorded == ledgers.committed, f"{ledgers.recorded} events recorded, {ledgers.committed} committed")
+    for cart, story in staged.witness.carts.items():
+        require(story.committed == story.last, f"{cart}: {story.last} events recorded, {story.committed} committed")
     require(ledgers.duplicates == 0, f"{ledgers.duplicates} events committed twice")
     require(
         ledgers.store_paid_minor == ledgers.acquirer_minor,

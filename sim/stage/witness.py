@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from cart_protocol.basket import Basket, CartEvent
+from cart_protocol.basket import Basket, CartEvent, evolve
 from cart_protocol.exchange import OutboxFullError
 from cart_protocol.ids import CartId, OrderId, SessionId, ShopperId, TenderId, TokenId
 from cart_protocol.link.outbox import SqliteOutbox
@@ -42,6 +42,18 @@ class CartStory(msgspec.Struct):
     doubtful: tuple[CartEvent, ...] = ()
     """Were being recorded when the program or its disk failed: they may be there after the next start, or not."""
     committed: int = 0
+    basket: Basket = msgspec.field(default_factory=Basket)
+    """The fold of what was recorded."""
+    baskets: dict[int, bytes] = {}
+    """The same by seq, of a cart whose disk was exchanged: the store needs a snapshot of it."""
+    earlier: "dict[int, CartStory]" = {}
+    """By epoch, what stood on the disks that were taken out; some of it may still be under way."""
+
+    def add(self, recorded: Recorded) -> None:
+        self.recorded.append(msgspec.json.encode(recorded))
+        evolve(self.basket, recorded.event)
+        if self.earlier:
+            self.baskets[recorded.seq] = msgspec.json.encode(self.basket)
 
     @property
     def last(self) -> int:
@@ -117,7 +129,8 @@ class Witness:
             tuple(recorded.event for recorded in new) == expected and len(new) in (0, len(story.doubtful)),
             f"{cart}: after event {story.last} stand {len(new)} events that are not the ones begun when it died",
         )
-        story.recorded += [msgspec.json.encode(recorded) for recorded in new]
+        for recorded in new:
+            story.add(recorded)
         story.doubtful = ()
 
     def recording(self, cart: CartId, events: Sequence[CartEvent]) -> None:
@@ -131,7 +144,7 @@ class Witness:
         story.doubtful = ()
         for each in recorded:
             self.require(each.seq == story.last + 1, f"{cart}: event {each.seq} recorded after event {story.last}")
-            story.recorded.append(msgspec.json.encode(each))
+            story.add(each)
             self._trace.note(cart, f"#{each.seq} {type(each.event).__name__}")
 
     def pruning(self, cart: CartId, through: int) -> None:
@@ -140,6 +153,13 @@ class Witness:
             through <= story.committed,
             f"{cart}: forgets event {through} while the store has committed only up to {story.committed}",
         )
+
+    def disk_exchanged(self, cart: CartId) -> None:
+        """What the cart had not yet sent is lost with its disk; nothing of it may come to light again."""
+        old = self.carts[cart]
+        self.carts[cart] = CartStory(
+            earlier={**old.earlier, old.epoch: old}, baskets={0: msgspec.json.encode(Basket())}
+        )  # fmt: skip
 
     # ── the store's journal ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,9 +191,10 @@ class Witness:
                 judge(self, fact.event)
 
     def _cart_reported(self, event: store.CartReported) -> None:
-        story = self.carts.get(event.cart)
+        newest = self.carts.get(event.cart)
+        story = newest if newest is None or newest.epoch == event.epoch else newest.earlier.get(event.epoch)
         seq = int(event.recorded.seq)
-        if story is None or event.epoch != story.epoch:
+        if story is None:
             self.require(False, f"store: {event.cart} reported event {seq} of an unknown epoch {event.epoch}")
             return
         self.require(
@@ -185,7 +206,14 @@ class Witness:
         story.committed = seq
 
     def _snapshot(self, event: store.CartSnapshotAdopted) -> None:
-        self.require(False, f"store: a snapshot of {event.cart} was needed, although nobody's disk was exchanged")
+        story = self.carts.get(event.cart)
+        if story is None or not story.earlier:
+            self.require(False, f"store: a snapshot of {event.cart} was needed, although its disk is the old one")
+            return
+        seq = int(event.position.seq)
+        same = event.position.epoch == story.epoch and story.baskets.get(seq) == msgspec.json.encode(event.basket)
+        self.require(same, f"store: the snapshot of {event.cart} at {seq} is not the cart's basket then")
+        story.committed = seq
 
     def _bind_requested(self, event: store.BindRequested) -> None:
         other = self._session_of_cart.get(event.cart)
