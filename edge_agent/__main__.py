@@ -19,7 +19,7 @@ from cart_protocol.host.logs import configure
 from cart_protocol.host.plain_errors import explained
 from cart_protocol.host.service_manager import ServiceManager
 from cart_protocol.host.signature import KeyFileError
-from cart_protocol.ids import InvalidIdError, StoreId, cart_id, store_id
+from cart_protocol.ids import CartId, InvalidIdError, StoreId, cart_id, store_id
 from cart_protocol.link.asyncio_mqtt import AsyncioMqttLink
 from cart_protocol.link.settings import LinkError, MqttSettings, TlsFiles
 from cart_protocol.topics import subscriptions_of_store
@@ -34,14 +34,16 @@ from edge_agent.devices.authority import AGENT, AuthorityError
 from edge_agent.devices.lanes import open_lane
 from edge_agent.devices.signature import Signer
 from edge_agent.devices.store_folder import NewCart, NewStore, StoreFolderError
-from edge_agent.ports import DeviceError
+from edge_agent.ports import DeviceError, LeaseBook
 from edge_agent.services import gauges
 from edge_agent.services.agent import Agent
 from edge_agent.services.cart_link import MqttCartLink
 from edge_agent.services.heed import Heed
+from edge_agent.services.hold import FrozenError, Hold, TakeOver
 from edge_agent.services.levels import Lately
 from edge_agent.store.backup import BackupError, backup, restore
-from edge_agent.store.journal import JournalError, SqlJournal
+from edge_agent.store.database import open_writer
+from edge_agent.store.journal import JournalError, Share, SqlJournal
 from edge_agent.store.price_book_file import read_price_book
 from edge_agent.store.room import JournalRoom
 from edge_agent.store.settlement_file import SettlementFileError, read_settlement
@@ -57,8 +59,8 @@ _FEED_EVERY_US = 1_000_000
 _SEND_QUEUE = 20_000
 """One commit may answer every cart of a large shop at once."""
 _EXPLAINED = (
-    AuthorityError, BackupError, ConfigurationError, DeviceError, InvalidIdError, JournalError, LinkError, KeyFileError,
-    SettlementFileError, StaffFileError, StoreFolderError,
+    AuthorityError, BackupError, ConfigurationError, DeviceError, FrozenError, InvalidIdError, JournalError,
+    LinkError, KeyFileError, SettlementFileError, StaffFileError, StoreFolderError,
 )  # fmt: skip
 """Errors whose text already says what to do; a traceback would only hide it."""
 
@@ -154,6 +156,26 @@ def issue_cart(
         bundle = output if output and len(carts) == 1 else (output or config.parent / "carts") / cart
         made = store_folder.issue_cart(config.resolve().parent, new, signer, bundle)
         typer.echo(f"{made}: made. Carry {bundle} to the cart and run: sudo scripts/install-cart {bundle.name}")
+
+
+@app.command("issue-agent")
+def issue_agent(
+    name: Annotated[str, typer.Argument(help="Its name at the broker: 'agent-' and what you like, e.g. agent-2.")],
+    *,
+    config: Config,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the certificate and key; default: agents/NAME beside --config.")
+    ] = None,
+) -> None:
+    """Make the certificate of a further agent that shares this store's PostgreSQL, and let it in at the broker.
+
+    Its edge.toml is a copy of this one with its own web address, lanes, [broker] certificate and key, and a [cluster]
+    section with this name. Signing key, staff file and price book are the same ones.
+    """
+    settings = read(config, Settings)
+    folder = config.resolve().parent
+    made = store_folder.issue_agent(folder, name, store_id(settings.identity.store), output or folder / "agents" / name)
+    typer.echo(f"{made}: made. Carry it to the other box. Now: systemctl reload mosquitto")
 
 
 @app.command()
@@ -301,15 +323,20 @@ async def _serve(settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as stack:
         room = JournalRoom(settings.database, settings.limits.disk_reserve_mb * 1_000_000)
         room.prepare()
-        journal = stack.enter_context(SqlJournal(settings.database))
+        feed = _watchdog(manager, clock)
+        place = await _place(settings, stack, clock, dice=dice, manager=manager, feed=feed)
+        journal = stack.enter_context(SqlJournal(settings.database, place.share))
         wire = _broker_link(settings)
-        link = MqttCartLink(wire, StoreId(settings.identity.store))
+        link = MqttCartLink(wire, StoreId(settings.identity.store), place.is_ours)
         stack.push_async_callback(link.close)
         acquirer = _acquirer(settings)
         stack.push_async_callback(acquirer.close)
-        agent = _agent(
-            settings, journal, link, acquirer, room=room, clock=clock, dice=dice, feed=_watchdog(manager, clock)
-        )
+
+        def alive() -> None:
+            feed()
+            place.prolong()
+
+        agent = _agent(settings, journal, link, acquirer, room=room, clock=clock, dice=dice, feed=alive)
         pages = create_app(
             agent.counter,
             settings.web,
@@ -319,6 +346,7 @@ async def _serve(settings: Settings) -> None:
             secret_source=dice,
             notice_desk=_notice_desk(settings, agent, clock),
             limits=settings.limits,
+            elsewhere=place.elsewhere,
         )
         streams: Streams = pages.state.streams
         agent.levels.watch(gauges.pages(settings.limits), lambda: streams.open)
@@ -332,11 +360,65 @@ async def _serve(settings: Settings) -> None:
         for stop in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(stop, agent.stop)
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(serve(pages, settings.web, ready=ready), name="web")
+            beside = [tasks.create_task(serve(pages, settings.web, ready=ready), name="web")]
+            if place.hold is not None:
+                beside.append(tasks.create_task(place.hold.run(_taking_over(agent, journal)), name="hold"))
             await agent.run()
             manager.stopping()
-            serving.cancel()
+            for task in beside:
+                task.cancel()
     log.info("stopped")
+
+
+class _Place:
+    """This agent's place in the store: all of it, or partitions held by lease."""
+
+    def __init__(self, share: Share, hold: Hold | None = None) -> None:
+        self.share = share
+        self.hold = hold
+        self.is_ours: Callable[[CartId], bool] = hold.is_ours if hold else lambda _: True
+        self.elsewhere: Callable[[CartId], str | None] = hold.elsewhere if hold else lambda _: None
+        self.prolong: Callable[[], None] = hold.prolong if hold else lambda: None
+
+
+async def _place(
+    settings: Settings, stack: contextlib.AsyncExitStack, clock: Clock, *, dice: HostDice, manager: ServiceManager,
+    feed: Callable[[], None],
+) -> _Place:  # fmt: skip
+    """Return at once where the store is ours alone; else stand by until a partition is."""
+    cluster = settings.cluster
+    if cluster is None:
+        return _Place(Share())
+    if not settings.database.startswith("postgresql"):
+        raise ConfigurationError("[cluster]: agents can only share a PostgreSQL; remove the section, or set database")
+    if not set(cluster.home) <= set(range(cluster.partitions)):
+        raise ConfigurationError(f"cluster.home: {list(cluster.home)} are not all below {cluster.partitions}")
+    from edge_agent.store.lease import Leases  # noqa: PLC0415 - and psycopg with it, which SQLite's users do not need
+
+    open_writer(settings.database).close()  # the tables are there, and up to date
+    leases = Leases(
+        settings.database, owner=f"{cluster.agent}/{IdMint(clock, dice).uuid()}", reach=_public_address(settings.web),
+        partitions=cluster.partitions, life_s=cluster.lease_s,
+    )  # fmt: skip
+    stack.callback(leases.close)
+    stack.callback(_give_up, leases)
+    hold = Hold(leases, clock, partitions=cluster.partitions, home=cluster.home, life_s=cluster.lease_s)
+    manager.ready("standing by: every partition has its agent")
+    fences = await hold.wait(feed)
+    structlog.get_logger("edge-agent").info("partitions", fences=fences)
+    return _Place(Share(partitions=cluster.partitions, owner=leases.owner, fences=fences), hold)
+
+
+def _give_up(leases: LeaseBook) -> None:
+    with contextlib.suppress(JournalError):  # a server that is gone lets them expire
+        leases.release()
+
+
+def _taking_over(agent: Agent, journal: SqlJournal) -> TakeOver:
+    async def take_over(partition: int, fence: int, listen: Callable[[], None]) -> None:
+        await agent.take_over(lambda: journal.take(partition, fence), listen)
+
+    return take_over
 
 
 def _agent(
@@ -351,6 +433,7 @@ def _agent(
         lanes=[open_lane(lane) for lane in settings.lanes], hold_s=[lane.hold_s for lane in settings.lanes],
         token_ttl_s=settings.token_ttl_s, binding_idle_s=settings.binding_idle_s,
         acquirer_timeout_s=settings.payment.timeout_s, room=room, limits=settings.limits, progress=feed,
+        partitions=settings.cluster.partitions if settings.cluster else 1,
     )  # fmt: skip
 
 
@@ -361,7 +444,8 @@ def _broker_link(settings: Settings) -> AsyncioMqttLink:
         host=broker.host, port=broker.port, tls=tls, keepalive_s=broker.keepalive_s, send_queue=_SEND_QUEUE
     )
     subscriptions = subscriptions_of_store(StoreId(settings.identity.store))
-    return AsyncioMqttLink(wire, client_id=AGENT, subscriptions=subscriptions)
+    name = settings.cluster.agent if settings.cluster else AGENT
+    return AsyncioMqttLink(wire, client_id=name, subscriptions=subscriptions)
 
 
 def _acquirer(settings: Settings) -> HttpAcquirer:

@@ -120,6 +120,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Carts that spoke and never reported anything; one more is not listened to."""
 
 
+class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several agents that share a PostgreSQL; without this section the agent has the store to itself."""
+
+    agent: str = "agent"
+    """This agent's name at the broker: that of its certificate, from `edge-agent init` or `edge-agent issue-agent`."""
+    partitions: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Into how many the carts are divided; the same in every agent, and for the life of the journal."""
+    home: tuple[int, ...] = ()
+    """Partitions (0 and up) that this agent takes at once when they are free; others only when nobody else does."""
+    lease_s: Annotated[float, Meta(ge=3.0, le=60.0)] = 4.0
+    """How long an agent that says nothing keeps its partitions; then others take them over."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identity: Identity
     broker: Broker
@@ -139,3 +152,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     binding_idle_s: int = 1800
     """A bound cart without any event for this long is handed back."""
     limits: Limits = Limits()
+    cluster: Cluster | None = None

@@ -239,3 +239,22 @@ class StoreRoom(Protocol):
 
     def give_back(self) -> bool:
         """Give the reserve to the journal; return whether there was any."""
+
+
+class LeaseBook(Protocol):
+    """Which partitions of a shared journal are ours to write. Calls block, and may be made from any thread, in turn."""
+
+    held: dict[int, int]
+    """Our partitions, and the fence of each."""
+
+    def claim(self, wanted: Iterable[int], grace_s: float = 0.0) -> dict[int, int]:
+        """Take those of `wanted` that nobody holds, nor held during the last `grace_s`; return their fences."""
+
+    def renew(self) -> None:
+        """Prolong what we hold. Raises an error that ends the process where somebody took it over."""
+
+    def addresses(self) -> Mapping[int, str]:
+        """Return where the owner of each partition is reached."""
+
+    def release(self) -> None:
+        """Give up what we hold, so that nobody has to wait for its end; after the last append."""

@@ -167,7 +167,7 @@ class OrderPlaced(_Event, frozen=True):
     order: OrderId
     number: OrderNumber
     sequence: int
-    """Counts the store's orders from 1; `number` is made of it."""
+    """Counts the store's orders from 1; `number` is made of it. Where agents share a store, see folds.Orders."""
     session: SessionId
     shopper: ShopperId
     cart: CartId

@@ -151,17 +151,26 @@ class Order(msgspec.Struct, kw_only=True):
 
 
 class Orders:
-    def __init__(self) -> None:
+    """Orders by all their names. Each partition has its own numbers: of two, 0 has the even ones and 1 the odd ones."""
+
+    def __init__(self, partitions: int = 1) -> None:
         self.by_id: dict[OrderId, Order] = {}
         self.by_number: dict[OrderNumber, Order] = {}
         """Numbers begin again after a million orders: the newest order that bears one."""
         self._of_session: dict[SessionId, Order] = {}
-        self.last_sequence = 0
+        self._partitions = partitions
+        self._last_sequence: dict[int, int] = {}
 
     def placed(self, event: facts.OrderPlaced, at_ms: int) -> None:
         order = Order(placed=event, at_ms=at_ms)
         self.by_id[event.order] = self.by_number[event.number] = self._of_session[event.session] = order
-        self.last_sequence = max(self.last_sequence, event.sequence)
+        partition = event.sequence % self._partitions
+        self._last_sequence[partition] = max(self._last_sequence.get(partition, 0), event.sequence)
+
+    def next_sequence(self, partition: int = 0) -> int:
+        """Return the number of the partition's next order; no other partition ever has the same."""
+        last = self._last_sequence.get(partition, 0)
+        return last + self._partitions if last else partition or self._partitions
 
     def cancelled(self, event: facts.OrderCancelled) -> None:
         self.by_id[event.order].cancelled = event.reason

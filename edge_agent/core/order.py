@@ -25,6 +25,7 @@ from edge_agent.core.events import (
     StoreEvent,
 )
 from edge_agent.core.folds import Binding, Books, Stage
+from edge_agent.core.partition import partition_of
 from edge_agent.core.refusals import OrderRefusedError
 from edge_agent.core.shop import Shop
 
@@ -119,7 +120,7 @@ def place(
         return _cannot_price(shop, binding, new_id)
     priced = [(line, own_price(shop.books, line)) for line in basket.lines.values()]
     lines = tuple(_order_line(shop.books, line, _lower(line.price, ours)) for line, ours in priced)
-    sequence = shop.orders.last_sequence + 1
+    sequence = shop.orders.next_sequence(partition_of(binding.cart, shop.partitions))
     placed = OrderPlaced(
         order=OrderId(new_id()), number=order_number(sequence), sequence=sequence, session=binding.session,
         shopper=binding.shopper, cart=binding.cart, frozen_at=at, lines=lines,

@@ -17,12 +17,17 @@ from edge_agent.core.folds import Bindings, Books, Commands, Counts, Incidents, 
 
 
 class Shop:
-    """All state of one store."""
+    """All state of one store, or of the partitions of it that one agent looks after.
 
-    def __init__(self) -> None:
+    Args:
+        partitions: into how many the store's carts are divided.
+    """
+
+    def __init__(self, partitions: int = 1) -> None:
+        self.partitions = partitions
         self.carts: dict[CartId, CartMirror] = {}
         self.bindings = Bindings()
-        self.orders = Orders()
+        self.orders = Orders(partitions)
         self.tenders = Tenders()
         self.tokens = Tokens()
         self.incidents = Incidents()

@@ -29,7 +29,7 @@ from edge_agent.devices.private_file import write_public, write_secret
 Kind = Literal["cart", "agent", "broker", "web"]
 
 AGENT = "agent"
-"""The agent's name at the broker; no cart may bear it."""
+"""The agent's name at the broker; no cart may bear it. Further agents of a store are called 'agent-…'."""
 AUTHORITY_LIFE = dt.timedelta(days=20 * 365)
 DEVICE_LIFE = dt.timedelta(days=5 * 365)
 """Carts, agent and broker: renewed at an inspection, with years to spare. A lost cart is revoked, not awaited."""
@@ -171,6 +171,11 @@ class Authority:
         write_public(credentials.certificate, certificate.public_bytes(serialization.Encoding.PEM))
         return credentials
 
+    def agents(self) -> list[str]:
+        """Return the names of all agents that hold a certificate which is not revoked, the oldest first."""
+        good = (issued for issued in self._register if issued.kind == "agent" and issued.revoked_ms is None)
+        return list(dict.fromkeys(issued.common_name for issued in good))
+
     def credentials(self, common_name: str) -> Credentials:
         """Return where the files of a holder are, or would be."""
         issued = self.folder / "issued"
@@ -233,10 +238,11 @@ _PURPOSE = {
 
 
 def _check_name(common_name: str, kind: Kind, hosts: Sequence[str]) -> None:
-    if kind == "agent" and common_name != AGENT:
-        raise AuthorityError(f"the agent is called {AGENT!r} at the broker, not {common_name!r}")
-    if kind != "agent" and common_name == AGENT:
-        raise AuthorityError(f"{AGENT!r} is the agent's name at the broker; a {kind} must have another")
+    is_agents = common_name == AGENT or common_name.startswith(f"{AGENT}-")
+    if kind == "agent" and not is_agents:
+        raise AuthorityError(f"an agent is called {AGENT!r} or '{AGENT}-…' at the broker, not {common_name!r}")
+    if kind != "agent" and is_agents:
+        raise AuthorityError(f"{common_name!r} is an agent's name at the broker; a {kind} must have another")
     try:
         cart_id(common_name)  # also for servers: the name is a file's, and carts' stand in topics
     except InvalidIdError as error:

@@ -4,6 +4,7 @@ Written for mosquitto 2.0.11 (Debian 12). Every option that departs from the bro
 measured; reference/messaging, section 2.4 and section 5.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -103,19 +104,18 @@ def configuration(settings: BrokerSettings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def access_list(store: StoreId) -> str:
-    """Return the text of the access list: each cart its own topics, the agent those of all carts, nobody any other."""
+def access_list(store: StoreId, agents: Sequence[str] = (AGENT,)) -> str:
+    """Return the text of the access list: each cart its own topics, agents those of all carts, nobody any other."""
     lines = [
         "# Written by the edge agent from the table of topics (cart_protocol/topics.py). Changes made here are lost.",
         "",
         "# Carts: %u is the common name of the certificate. Mosquitto warns about the patterns without it, which is in",
         "# order: they are what goes to all carts.",
         *(f"pattern {_CART_MAY[row.direction]} {_topic(row, store, '%u')}" for row in topics.TABLE),
-        "",
-        "# The agent.",
-        f"user {AGENT}",
-        *(f"topic {_AGENT_MAY[row.direction]} {_topic(row, store, '+')}" for row in topics.TABLE),
     ]
+    for agent in agents:
+        lines += ["", "# An agent.", f"user {agent}"]
+        lines += [f"topic {_AGENT_MAY[row.direction]} {_topic(row, store, '+')}" for row in topics.TABLE]
     return "\n".join(lines) + "\n"
 
 

@@ -101,6 +101,23 @@ def issue_cart(folder: Path, new: NewCart, signer: Signer, bundle: Path, clock: 
     return bundle / "cart.toml"
 
 
+def issue_agent(folder: Path, name: str, store: StoreId, bundle: Path, clock: Clock | None = None) -> Path:
+    """Make a further agent's certificate, let it in at the broker, and return the folder of its files.
+
+    Doing it again replaces the files.
+
+    Raises:
+        AuthorityError: there is no authority in `folder`, or the name cannot be an agent's.
+    """
+    authority = Authority.open(folder / "authority", clock or HostClock())
+    issued = authority.issue(name, "agent")
+    bundle.mkdir(parents=True, exist_ok=True)
+    bundle.chmod(_PRIVATE)
+    _keep(issued, bundle)
+    write_secret(folder / "broker" / "access.txt", mosquitto.access_list(store, authority.agents()).encode())
+    return bundle
+
+
 def revoke(folder: Path, common_name: str, clock: Clock | None = None) -> int:
     """Revoke every certificate of that name, tell the broker's folder, and return how many were still good.
 

@@ -26,7 +26,7 @@ from edge_agent.services.lane import Lane
 from edge_agent.services.levels import Levels
 from edge_agent.services.presence import Presence
 from edge_agent.services.publish_prices import PublishPrices
-from edge_agent.services.record import Recorder
+from edge_agent.services.record import Recorder, Take
 from edge_agent.services.settle import Settle
 
 _PAY_MARGIN_S = 1.0
@@ -48,6 +48,7 @@ class Agent:
         acquirer_timeout_s: how long one call to the acquirer may take.
         room: the disk under the journal, where there is one to see.
         limits: what may fill up, and from when on staff hear of it.
+        partitions: into how many the carts are divided; the journal is of one or some of them.
 
     The ports stay the caller's: `run` uses them, and does not close the journal, the link or the acquirer.
     """
@@ -56,14 +57,16 @@ class Agent:
         self, *, store: StoreId, name: str, journal: Journal, link: CartLink, acquirer: Acquirer, book: PriceBook,
         clock: Clock, new_id: NewId, sign: Sign, verify: Verify, key_id: int = 0, lanes: Sequence[LaneDevices] = (),
         hold_s: Sequence[float] = (), token_ttl_s: int = 900, binding_idle_s: int = 1_800,
-        acquirer_timeout_s: float = 10.0, room: StoreRoom | None = None, limits: Limits = _LIMITS,
+        acquirer_timeout_s: float = 10.0, room: StoreRoom | None = None, limits: Limits = _LIMITS, partitions: int = 1,
         progress: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._book = book
         self._progress = progress
         self._stopping = asyncio.Event()
-        self.recorder = Recorder(journal, clock, make_room=room.give_back if room else lambda: False)
-        replayed = self.recorder.replay()
+        self.recorder = Recorder(
+            journal, clock, make_room=room.give_back if room else lambda: False, partitions=partitions
+        )
+        replayed = self.recorder.replay(progress)
         structlog.get_logger("agent").info("journal-replayed", facts=replayed)
         self.levels = Levels(self.recorder, new_id, limits, room)
         self.presence = Presence(self.recorder.changes)
@@ -112,6 +115,21 @@ class Agent:
             await _end(services)
             # Last, so that what the others have just submitted is either on the disk or refused.
             await _end([recording])
+
+    async def take_over(self, take: Take, listen: Callable[[], None]) -> None:
+        """Look after a further partition from now on: its past is ours at once, and its carts are asked to greet us.
+
+        `listen` is called when the link may let its carts through.
+
+        Raises:
+            RecorderStoppedError: the agent is ending.
+        """
+        positions = await self.recorder.take_over(take)
+        self.ingest.took_over(positions)
+        listen()
+        self.ingest.greet()
+        await self._prices.carry_over()
+        structlog.get_logger("agent").info("took-over", carts=len(positions))
 
     def stop(self) -> None:
         """End `run` in good order; may be called twice."""

@@ -1,6 +1,6 @@
 """The wire to all carts: messages over a raw link, by the one topic table. Strangers become `Unreadable`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from cart_protocol.codec import CodecError, decode, encode
 from cart_protocol.ids import CartId, StoreId
@@ -14,11 +14,16 @@ _PLACES_REMEMBERED = 20_000
 
 
 class MqttCartLink:
-    """edge_agent.ports.CartLink over an MQTT connection (or the stage's wire)."""
+    """edge_agent.ports.CartLink over an MQTT connection (or the stage's wire).
 
-    def __init__(self, raw: RawLink, store: StoreId) -> None:
+    Args:
+        ours: whether a cart is ours to hear, where several agents share a store; what others say is not even read.
+    """
+
+    def __init__(self, raw: RawLink, store: StoreId, ours: Callable[[CartId], bool] = lambda _: True) -> None:
         self._raw = raw
         self._store = store
+        self._ours = ours
         self._places: dict[str, tuple[CartId, type[Message]]] = {}
         """Topics that were understood, and what is said on them: carts repeat themselves."""
 
@@ -28,15 +33,17 @@ class MqttCartLink:
         self._raw.publish(topic, encode(message), qos=row.qos, retain=row.retained, expiry_s=row.max_age_s)
 
     async def receive(self) -> LinkUp | LinkDown | Heard | Unreadable:
-        return self._told(await self._raw.receive())
+        while (told := self._told(await self._raw.receive())) is None:
+            pass
+        return told
 
     def drain(self) -> Iterator[LinkUp | LinkDown | Heard | Unreadable]:
-        return map(self._told, self._raw.drain())
+        return (told for told in map(self._told, self._raw.drain()) if told is not None)
 
     async def close(self) -> None:
         await self._raw.close()
 
-    def _told(self, item: Up | Down | Received) -> LinkUp | LinkDown | Heard | Unreadable:
+    def _told(self, item: Up | Down | Received) -> LinkUp | LinkDown | Heard | Unreadable | None:
         match item:
             case Received(topic, payload):
                 return self._read(topic, payload)
@@ -45,11 +52,13 @@ class MqttCartLink:
             case Down(reason):
                 return LinkDown(reason)
 
-    def _read(self, topic: str, payload: bytes) -> Heard | Unreadable:
+    def _read(self, topic: str, payload: bytes) -> Heard | Unreadable | None:
         try:
             cart, expected = self._places.get(topic) or self._place(topic)
         except TopicError as error:
             return Unreadable(None, topic, str(error))
+        if not self._ours(cart):
+            return None
         try:
             decoded = decode(payload)
         except CodecError as error:

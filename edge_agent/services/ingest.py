@@ -1,7 +1,7 @@
 """From the wire to the journal: each cart's events exactly once, in order, acknowledged after the commit."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 import msgspec
@@ -81,6 +81,15 @@ class Ingest:
         """Have `announce` called whenever the broker accepts us: retained state is a cache and is published anew."""
         self._on_up.append(announce)
 
+    def took_over(self, positions: Mapping[CartId, tuple[int, int]]) -> None:
+        """Go on with further carts where their streams are committed."""
+        for cart, (epoch, seq) in positions.items():
+            self._exchanges[cart] = Exchange(Role.STORE, Position(epoch=Epoch(epoch), seq=Seq(seq)))
+
+    def greet(self) -> None:
+        """Have every cart say anew where it stands."""
+        self._link.send(StoreBirth(wall_ms=self._clock.wall_ms()))
+
     @property
     def repeated(self) -> int:
         return sum(exchange.counts.repeated for exchange in self._exchanges.values())
@@ -127,7 +136,7 @@ class Ingest:
 
     def _up(self) -> None:
         self._presence.broker(online=True)
-        self._link.send(StoreBirth(wall_ms=self._clock.wall_ms()))
+        self.greet()
         for announce in self._on_up:
             announce()
         self._log.info("broker-accepted-us")

@@ -42,6 +42,13 @@ class PublishPrices:
             self._log.info("price-book", version=book.version, products=len(book.products))
         self.announce()
 
+    async def carry_over(self) -> None:
+        """Record the book in force once more: a partition just taken over may not have it."""
+        await self._recorder.submit(
+            lambda shop, _: [PriceBookAdopted(book=shop.books.latest.book)] if shop.books.latest else []
+        )
+        self.announce()
+
     def announce(self) -> None:
         """Publish the book in force; harmless without a broker."""
         prices = self._recorder.shop.books.latest

@@ -20,6 +20,8 @@ from edge_agent.services.changes import Changes
 
 Decide = Callable[[Shop, int], Sequence[StoreEvent]]
 """Pure: given the shop and the store's wall clock (ms), return what happens now, or refuse by a named error."""
+Take = Callable[[], tuple[Sequence[Fact], dict[CartId, tuple[int, int]]]]
+"""Opens a partition of the journal and returns what is in it, and its carts' positions; runs on a thread."""
 AfterCommit = Callable[[Sequence[Fact]], None]
 """Told of every committed batch, in order; must not block."""
 _GREATEST_BATCH = 2_000
@@ -54,6 +56,13 @@ class _Erasure(msgspec.Struct, frozen=True):
     answer: _Answer
 
 
+class _Taking(msgspec.Struct, frozen=True):
+    """A partition that is taken over."""
+
+    take: Take
+    positions: asyncio.Future[dict[CartId, tuple[int, int]]]
+
+
 class _Group(msgspec.Struct):
     """What one commit will hold, and whom to answer after it."""
 
@@ -64,6 +73,10 @@ class _Group(msgspec.Struct):
 FULL_AGAIN_S = 2.0
 """How often a group is tried again for which the journal had no room."""
 _log = structlog.get_logger("record")
+
+
+_REPLAYED = 5_000
+"""Facts between two signs of life: some 50 ms."""
 
 
 class RecorderStoppedError(RuntimeError):
@@ -84,14 +97,15 @@ class Recorder:
 
     def __init__(
         self, journal: Journal, clock: Clock, changes: Changes | None = None, *,
-        make_room: Callable[[], bool] = lambda: False,
+        make_room: Callable[[], bool] = lambda: False, partitions: int = 1,
     ) -> None:  # fmt: skip
-        self.shop = Shop()
+        self.shop = Shop(partitions)
         self.changes = changes or Changes()
         self._journal = journal
         self._clock = clock
         self._queue: asyncio.Queue[_Submitted | _Posted] = asyncio.Queue()
         self._erasures: deque[_Erasure] = deque()
+        self._takings: list[_Taking] = []
         self._listeners: list[AfterCommit] = []
         self._stopped = False
         self._make_room = make_room
@@ -117,13 +131,18 @@ class Recorder:
         """How long the commit under way takes already; between commits, how long the last one took."""
         return self._took_us if self._began_us is None else self._clock.monotonic_us() - self._began_us
 
-    def replay(self) -> int:
-        """Rebuild the shop from the journal; call once, before `run`. Return how many facts there were."""
+    def replay(self, progress: Callable[[], None] = lambda: None) -> int:
+        """Rebuild the shop from the journal; call once, before `run`. Return how many facts there were.
+
+        `progress` is called now and then: a long log takes longer than a watchdog, or a lease, may wait.
+        """
         count = 0
         for fact in self._journal.replay():
             self.shop.evolve(fact)
             self._last_ms = max(self._last_ms, fact.at_ms)
             count += 1
+            if count % _REPLAYED == 0:
+                progress()
         return count
 
     def positions(self) -> dict[CartId, tuple[int, int]]:
@@ -168,6 +187,21 @@ class Recorder:
         """Queue one decision for each item, in order: as many posts, but cheaper. They go into one group."""
         self._queue.put_nowait(_Posted(decide, items))
 
+    async def take_over(self, take: Take) -> dict[CartId, tuple[int, int]]:
+        """Have a further partition's facts applied, between two groups; return its carts' positions.
+
+        Nobody sees the shop with a part of them.
+
+        Raises:
+            RecorderStoppedError: the journal failed.
+        """
+        if self._stopped:
+            raise RecorderStoppedError("the journal cannot be written; the agent is ending")
+        taking = _Taking(take, asyncio.get_running_loop().create_future())
+        self._takings.append(taking)
+        self.post(lambda *_: ())  # wakes the loop
+        return await taking.positions
+
     async def run(self, progress: Callable[[], None] = lambda: None, turn_s: float = 5.0) -> NoReturn:
         """Record for ever. `progress` is called whenever the loop turned over, at least every `turn_s` seconds.
 
@@ -191,6 +225,8 @@ class Recorder:
                 first = await self._queue.get()
         except TimeoutError:
             return
+        while self._takings:
+            await self._take(self._takings.pop(0))
         group = _Group()
         try:
             await self._gather(first, group)
@@ -205,6 +241,14 @@ class Recorder:
                 answer.set_result(events)
         if group.facts:
             self._publish(group.facts)
+
+    async def _take(self, taking: _Taking) -> None:
+        facts, positions = await asyncio.to_thread(taking.take)
+        for fact in facts:
+            self.shop.evolve(fact)
+            self._last_ms = max(self._last_ms, fact.at_ms)
+        taking.positions.set_result(positions)
+        self.changes.bump()
 
     async def _gather(self, first: _Submitted | _Posted, group: _Group) -> None:
         """Decide what is queued, up to the greatest batch."""
@@ -346,6 +390,8 @@ class Recorder:
             asked = self._queue.get_nowait()
             if isinstance(asked, _Submitted):
                 _fail(asked.answer)
+        for taking in self._takings:
+            _fail(taking.positions)
 
 
 def _positions(facts: Sequence[Fact]) -> dict[CartId, tuple[int, int]]:
@@ -360,7 +406,7 @@ def _positions(facts: Sequence[Fact]) -> dict[CartId, tuple[int, int]]:
     return positions
 
 
-def _fail(answer: _Answer) -> None:
+def _fail(answer: "asyncio.Future[Any]") -> None:
     if not answer.done():
         answer.set_exception(RecorderStoppedError("the journal cannot be written; the agent is ending"))
         answer.exception()  # retrieved: its waiter may be gone already

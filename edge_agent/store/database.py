@@ -1,6 +1,5 @@
 """The journal's database opened: which one, how safely it writes, and its tables brought up to this program."""
 
-import importlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -147,21 +146,28 @@ def said(error: SQLAlchemyError) -> str:
     return str(error.orig) if isinstance(error, DBAPIError) else str(error)
 
 
-def _writer_on(engine: Engine) -> Writer:
+def driver_on(engine: Engine) -> Any:  # noqa: ANN401 - a connection of sqlite3 or psycopg
+    """Return a driver's own connection; the caller closes it."""
     raw = engine.raw_connection()
-    driver: Any = raw.driver_connection
+    driver = raw.driver_connection
     raw.detach()  # ours from now on: no pool takes it back
+    return driver
+
+
+def _writer_on(engine: Engine) -> Writer:
+    driver = driver_on(engine)
     if engine.dialect.name == _POSTGRESQL:
-        # Imported when needed: SQLite's users need not have psycopg's C library load.
-        writer: Writer = importlib.import_module("edge_agent.store.postgresql").PostgresWriter(driver)
-        return writer
+        from edge_agent.store.postgresql import PostgresWriter  # noqa: PLC0415 - and psycopg with it
+
+        return PostgresWriter(driver)
     return SqliteWriter(driver)
 
 
 def _with_limits(url: URL) -> URL:
-    limits: str = importlib.import_module("edge_agent.store.postgresql").settings()
+    from edge_agent.store.postgresql import settings  # noqa: PLC0415 - and psycopg with it
+
     given = url.query.get("options", "")
-    options = f"{limits} {given if isinstance(given, str) else ' '.join(given)}".strip()
+    options = f"{settings()} {given if isinstance(given, str) else ' '.join(given)}".strip()
     return url.update_query_dict({"options": options, "application_name": AGENT_SESSION})
 
 

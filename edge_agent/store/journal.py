@@ -5,14 +5,23 @@ section 2.5). PostgreSQL where one box is outgrown: several agents write to it, 
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
 from cart_protocol.ids import CartId, ShopperId
-from edge_agent.core.events import Fact, decode, encode, kind_of, stream_of
+from edge_agent.core.events import (
+    Fact,
+    IncidentRaised,
+    PriceBookAdopted,
+    StoreEvent,
+    decode,
+    encode,
+    kind_of,
+    stream_of,
+)
 from edge_agent.core.partition import Routes, partition_of
 from edge_agent.ports import JournalFullError
 from edge_agent.store.database import JournalError, open_writer, shown
@@ -66,9 +75,14 @@ class SqlJournal:
         try:
             if isinstance(self._writer, SqliteWriter):
                 truncate_log(self._writer)  # the last run may have died before it could, after an erasure
+            self._require_share()
             self._ends = {partition: self._end(partition) for partition in sorted(self._fences)}
-        except DatabaseError as error:
+        except (DatabaseError, JournalError) as error:
+            self._writer.close()
+            if isinstance(error, JournalError):
+                raise
             raise JournalError(f"journal {self._address}: cannot be read: {error}; check its rights") from error
+        self._home = tuple(self._ends)[:1]
 
     def append(self, facts: Sequence[Fact], positions: Mapping[CartId, tuple[int, int]]) -> int:
         """Commit all or nothing, durably, with the carts' new (epoch, seq); return the last entry's number.
@@ -166,30 +180,30 @@ class SqlJournal:
 
     def _rows(self, facts: Sequence[Fact], ends: dict[int, int]) -> list[tuple[Any, ...]]:
         """Return the entries of facts, numbered on from `ends`, which is moved."""
-        home = min(ends)
-        routes = self._routes
         rows: list[tuple[Any, ...]] = []
         for fact in facts:
             event = fact.event
-            partition = home if routes is None else routes.place(event, home)
-            if partition not in ends:
-                raise JournalError(
-                    f"journal {self._address}: a fact of partition {partition} reached the agent of "
-                    f"{sorted(ends)}: {kind_of(event)} of {stream_of(event)}"
-                )
-            ends[partition] = number = ends[partition] + 1
-            rows.append(
-                (
-                    partition,
-                    number,
-                    self._fences[partition],
-                    stream_of(event),
-                    kind_of(event),
-                    fact.at_ms,
-                    encode(event),
-                )
-            )
+            stream, kind, body = stream_of(event), kind_of(event), encode(event)
+            for partition in self._places(event):
+                ends[partition] = number = ends[partition] + 1
+                rows.append((partition, number, self._fences[partition], stream, kind, fact.at_ms, body))
         return rows
+
+    def _places(self, event: StoreEvent) -> Collection[int]:
+        """Return the partitions in which a fact is kept: one, except for the price book, which all of them need."""
+        if self._routes is None:
+            return self._home
+        if isinstance(event, PriceBookAdopted):
+            return self._ends
+        found = self._routes.place(event, home := min(self._ends))
+        if found in self._ends:
+            return (found,)
+        if isinstance(event, IncidentRaised):
+            return (home,)
+        raise JournalError(
+            f"journal {self._address}: {kind_of(event)} of {stream_of(event)} belongs to partition {found}, ours are "
+            f"{sorted(self._ends)}; this is a fault of ours"
+        )
 
     def _prove(self, partitions: set[int]) -> None:
         """Hold the leases of these partitions still while we write. Whoever wants them waits for our commit."""
@@ -221,6 +235,12 @@ class SqlJournal:
                 yield Fact(at_ms, event)
             if len(page) < _PAGE:
                 return
+
+    def _require_share(self) -> None:
+        if not self._share.owner and self._writer.read('SELECT 1 FROM "lease" LIMIT 1'):
+            raise JournalError(
+                f"journal {self._address}: is shared by several agents; give this one its [cluster] section too"
+            )
 
     def _end(self, partition: int) -> int:
         ((number,),) = self._writer.read(

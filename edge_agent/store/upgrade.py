@@ -13,6 +13,10 @@ def bring_up_to_date(connection: Connection) -> bool:
     """Run the migrations that are missing, in the caller's transaction; return whether there were any."""
     if revision_of(connection) == HEAD:
         return False
+    if connection.dialect.name == "postgresql":  # agents that share it may all start now: one at a time
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('cartwright-upgrade'))"))
+        if revision_of(connection) == HEAD:
+            return False
     # Imported when needed: a restart, which finds the tables as it left them, is faster without Alembic.
     import alembic.command  # noqa: PLC0415
     import alembic.config  # noqa: PLC0415

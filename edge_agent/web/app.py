@@ -18,7 +18,7 @@ from edge_agent.web.console import ConsoleController, ConsolePages
 from edge_agent.web.desk import CounterDesk, NoticeDesk, StaffRoll
 from edge_agent.web.doorkeeper import MOST_BODY_BYTES, Asking, DeniedError, Doorkeeper, wants_json
 from edge_agent.web.pages import Pages
-from edge_agent.web.phone import PhoneController, PhonePages
+from edge_agent.web.phone import Elsewhere, PhoneController, PhonePages
 from edge_agent.web.serve import serve
 from edge_agent.web.sessions import PhoneSessions, StaffSessions
 from edge_agent.web.sign_in import SignIn, SignInController
@@ -61,6 +61,7 @@ def create_app(
     heartbeat_s: float = HEARTBEAT_S,
     limits: Limits = _LIMITS,
     notice_desk: NoticeDesk | None = None,
+    elsewhere: Elsewhere = lambda _: None,
 ) -> Litestar:
     """Return the store's web application.
 
@@ -74,6 +75,7 @@ def create_app(
         heartbeat_s: how often a quiet stream says that it lives.
         limits: how many live pages are served.
         notice_desk: who hears the acquirer's notices; None: nobody, the acquirer is asked in its own time.
+        elsewhere: where another agent is reached that looks after a cart; shoppers are sent there.
     """
     secure = settings.certificate is not None or settings.public_address.startswith("https:")
     pages = Pages(store_name)
@@ -84,7 +86,7 @@ def create_app(
     doorkeeper = Doorkeeper(clock, settings.public_address)
     sign_in = SignIn(staff, StaffSessions(secret_source, clock, staff, secure=secure), pages, doorkeeper)
     phones = PhoneSessions(secret_source, secure=secure)
-    phone = PhonePages(desk, pages, phones, streams, doorkeeper=doorkeeper, clock=clock)
+    phone = PhonePages(desk, pages, phones, streams, doorkeeper=doorkeeper, clock=clock, elsewhere=elsewhere)
     console = ConsolePages(desk, pages, sign_in, streams)
     faults = _Faults(pages)
 

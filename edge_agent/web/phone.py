@@ -13,7 +13,7 @@ from litestar.enums import MediaType
 from litestar.response import Redirect, Stream
 
 from cart_protocol.host.clock import Clock
-from cart_protocol.ids import ShopperId
+from cart_protocol.ids import CartId, ShopperId
 from edge_agent.core.refusals import RefusedError
 from edge_agent.core.views import PhonePhase, PhoneView
 from edge_agent.web.desk import CounterDesk
@@ -28,6 +28,10 @@ _MISREAD = str.maketrans("ILO", "110")
 """Letters that the codes' alphabet leaves out because people read them as digits (Crockford base 32)."""
 _HOW_CODES_LOOK = "A cart's code looks like c1-7K3M9Q. It is on the cart's screen."
 _MOST_ORDERS = 10_000
+
+
+Elsewhere = Callable[[CartId], str | None]
+"""Where another agent of this store is reached, if it and not we looks after a cart."""
 
 
 class Method(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +69,9 @@ class PhonePages:
         *,
         doorkeeper: Doorkeeper,
         clock: Clock,
+        elsewhere: Elsewhere = lambda _: None,
     ) -> None:
+        self.elsewhere = elsewhere
         self.desk = desk
         self.sessions = sessions
         self.streams = streams
@@ -158,6 +164,11 @@ class PhonePages:
         code = read_code(form.get("code", ""))
         if code is None:
             raise RefusedError("malformed-code", _HOW_CODES_LOOK)
+        if (there := self.elsewhere(CartId(code.cart))) is not None:
+            sentence = (
+                f"This cart is looked after at {there}. Please open its code there: {there}/phone?code={code.text}"
+            )
+            raise RefusedError("elsewhere", sentence)
         client = client_of(request)
         too_fast(self._doorkeeper.bind_failures.wait_s(client))
         try:
@@ -249,9 +260,12 @@ class PhoneController(Controller):
         return pages.page(session, None)
 
     @get("/phone", include_in_schema=False)
-    async def phone(self, request: Asking) -> Response[str]:
+    async def phone(self, request: Asking) -> Response[Any]:
         pages = _pages(request)
         typed = request.query_params.get("code", "")
+        asked = read_code(typed)
+        if asked is not None and (there := pages.elsewhere(CartId(asked.cart))) is not None:
+            return Redirect(f"{there}/phone?code={asked.text}", status_code=303)
         session = pages.visit(request) if typed else pages.session(request)
         code = read_code(typed)
         notice = _HOW_CODES_LOOK if typed and not code else ""
