@@ -404,6 +404,7 @@ async def _place(
     stack.callback(_give_up, leases)
     hold = Hold(leases, clock, partitions=cluster.partitions, home=cluster.home, life_s=cluster.lease_s)
     manager.ready("standing by: every partition has its agent")
+    structlog.get_logger("edge-agent").info("standing-by", agent=cluster.agent)
     fences = await hold.wait(feed)
     structlog.get_logger("edge-agent").info("partitions", fences=fences)
     return _Place(Share(partitions=cluster.partitions, owner=leases.owner, fences=fences), hold)

@@ -32,6 +32,8 @@ class NotAdmitted(StrEnum):
     WRONG_STORE = "wrong-store"
     ELSEWHERE = "elsewhere"
     """The same order is being checked at another lane at this moment."""
+    OTHER_AGENT = "other-agent"
+    """The code is genuine, and its order belongs to a cart that another agent of this store looks after."""
 
 
 class NotAdmittedError(Exception):
@@ -86,7 +88,8 @@ def _by_token(shop: Shop, code: str, now_ms: int, verify: Verify, store: StoreId
     claims = read(code, verify, now_ms, store)
     order, token = shop.orders.by_id.get(claims.order), shop.tokens.by_id.get(claims.token)
     if order is None or token is None or token.order != claims.order:
-        raise NotAdmittedError(NotAdmitted.UNKNOWN, f"token {claims.token} is genuine, but this shop has no such order")
+        reason = NotAdmitted.OTHER_AGENT if shop.partitions > 1 else NotAdmitted.UNKNOWN
+        raise NotAdmittedError(reason, f"token {claims.token} is genuine, but this shop has no such order")
     return order, token
 
 

@@ -15,6 +15,7 @@ NOT_ADMITTED = {
     NotAdmitted.FORGED: "This is no valid exit code.",
     NotAdmitted.WRONG_STORE: "This exit code belongs to another shop.",
     NotAdmitted.ELSEWHERE: "This order is being checked at another lane.",
+    NotAdmitted.OTHER_AGENT: "Your cart is looked after at another lane. Please go there, or ask our staff.",
 }
 _CAUSES = {
     Cause.NOT_SCANNED: ("more", "Something was perhaps not scanned"),

@@ -134,8 +134,9 @@ def test_the_revocation_list_never_runs_out_before_the_authority(shop: Authority
 @pytest.mark.parametrize(
     ("name", "kind", "said"),
     [
-        ("agent", "cart", "'agent' is the agent's name"),
-        ("boss", "agent", "the agent is called 'agent'"),
+        ("agent", "cart", "'agent' is an agent's name"),
+        ("boss", "agent", "an agent is called 'agent'"),
+        ("agent-2", "cart", "'agent-2' is an agent's name"),
         ("C1", "cart", "common name 'C1' is not 1 to 32 lower-case"),
         ("c1/up", "cart", "common name 'c1/up'"),
         ("+", "cart", "common name"),

@@ -58,6 +58,18 @@ async def test_a_shopper_without_script_binds_by_the_pages_own_form(shop: Shop, 
     assert shop.desk.calls == [f"bind {CODE}"]
 
 
+async def test_the_code_of_a_cart_of_another_agent_leads_to_its_page(shop: Shop, shopper: Shopper) -> None:
+    await shopper.open()
+    shop.app.state.phone_pages.elsewhere = {"c1": "https://box-2"}.get
+    page = await shopper.http.get("/phone", params={"code": CODE})
+    assert (page.status_code, page.headers["Location"]) == (303, f"https://box-2/phone?code={CODE}")
+    refused = await shopper.post("/phone/bind", code=CODE)
+    assert refused.status_code == 409
+    assert f"https://box-2/phone?code={CODE}" in refused.text
+    assert shop.desk.calls == []
+    assert (await shopper.http.get("/phone", params={"code": "c2-7K3M9Q"})).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("typed", "read"),
     [
