@@ -169,8 +169,8 @@ def issue_agent(
 ) -> None:
     """Make the certificate of a further agent that shares this store's PostgreSQL, and let it in at the broker.
 
-    Its edge.toml is a copy of this one with its own web address, lanes, [broker] certificate and key, and a [cluster]
-    section with this name. Signing key, staff file and price book are the same ones.
+    Its edge.toml is a copy of this one with its own web address, lanes, [broker] certificate and key, and in [cluster]
+    this name and a home of its own. Signing key, staff file and price book are the same ones.
     """
     settings = read(config, Settings)
     folder = config.resolve().parent
@@ -387,10 +387,10 @@ async def _place(
 ) -> _Place:  # fmt: skip
     """Return at once where the store is ours alone; else stand by until a partition is."""
     cluster = settings.cluster
-    if cluster is None:
+    if not cluster.shared:
         return _Place(Share())
     if not settings.database.startswith("postgresql"):
-        raise ConfigurationError("[cluster]: agents can only share a PostgreSQL; remove the section, or set database")
+        raise ConfigurationError("cluster.shared: agents can only share a PostgreSQL; take it out, or set `database`")
     if not set(cluster.home) <= set(range(cluster.partitions)):
         raise ConfigurationError(f"cluster.home: {list(cluster.home)} are not all below {cluster.partitions}")
     from edge_agent.store.lease import Leases  # noqa: PLC0415 - and psycopg with it, which SQLite's users do not need
@@ -434,7 +434,7 @@ def _agent(
         lanes=[open_lane(lane) for lane in settings.lanes], hold_s=[lane.hold_s for lane in settings.lanes],
         token_ttl_s=settings.token_ttl_s, binding_idle_s=settings.binding_idle_s,
         acquirer_timeout_s=settings.payment.timeout_s, room=room, limits=settings.limits, progress=feed,
-        partitions=settings.cluster.partitions if settings.cluster else 1,
+        partitions=settings.cluster.partitions if settings.cluster.shared else 1,
     )  # fmt: skip
 
 
@@ -445,7 +445,7 @@ def _broker_link(settings: Settings) -> AsyncioMqttLink:
         host=broker.host, port=broker.port, tls=tls, keepalive_s=broker.keepalive_s, send_queue=_SEND_QUEUE
     )
     subscriptions = subscriptions_of_store(StoreId(settings.identity.store))
-    name = settings.cluster.agent if settings.cluster else AGENT
+    name = settings.cluster.agent if settings.cluster.shared else AGENT
     return AsyncioMqttLink(wire, client_id=name, subscriptions=subscriptions)
 
 

@@ -121,8 +121,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of several agents that share a PostgreSQL; without this section the agent has the store to itself."""
+    """One of several agents that share a PostgreSQL."""
 
+    shared: bool = False
+    """Whether other agents write to the same database; without it this agent has the store to itself."""
     agent: str = "agent"
     """This agent's name at the broker: that of its certificate, from `edge-agent init` or `edge-agent issue-agent`."""
     partitions: Annotated[int, Meta(ge=1, le=64)] = 1
@@ -152,4 +154,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     binding_idle_s: int = 1800
     """A bound cart without any event for this long is handed back."""
     limits: Limits = Limits()
-    cluster: Cluster | None = None
+    cluster: Cluster = Cluster()

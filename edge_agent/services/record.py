@@ -105,7 +105,7 @@ class Recorder:
         self._clock = clock
         self._queue: asyncio.Queue[_Submitted | _Posted] = asyncio.Queue()
         self._erasures: deque[_Erasure] = deque()
-        self._takings: list[_Taking] = []
+        self._takings: deque[_Taking] = deque()
         self._listeners: list[AfterCommit] = []
         self._stopped = False
         self._make_room = make_room
@@ -214,6 +214,8 @@ class Recorder:
                 await self._turn(turn_s)
                 while self._erasures:
                     await self._erase(self._erasures.popleft())
+                while self._takings:
+                    await self._take(self._takings.popleft())
                 progress()
         finally:
             self._stopped = True
@@ -225,8 +227,6 @@ class Recorder:
                 first = await self._queue.get()
         except TimeoutError:
             return
-        while self._takings:
-            await self._take(self._takings.pop(0))
         group = _Group()
         try:
             await self._gather(first, group)

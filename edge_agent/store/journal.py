@@ -238,9 +238,7 @@ class SqlJournal:
 
     def _require_share(self) -> None:
         if not self._share.owner and self._writer.read('SELECT 1 FROM "lease" LIMIT 1'):
-            raise JournalError(
-                f"journal {self._address}: is shared by several agents; give this one its [cluster] section too"
-            )
+            raise JournalError(f"journal {self._address}: is shared by several agents; set cluster.shared here too")
 
     def _end(self, partition: int) -> int:
         ((number,),) = self._writer.read(

@@ -60,7 +60,7 @@ class Store:
         )
         second = second.replace(f"port = {self.web_ports[0]}", f"port = {self.web_ports[1]}")
         for name, configuration, home in (("agent", text, 0), ("agent-2", second, 1)):
-            cluster = f'\n[cluster]\nagent = "{name}"\npartitions = 2\nhome = [{home}]\nlease_s = 3.0\n'
+            cluster = f'\n[cluster]\nshared = true\nagent = "{name}"\npartitions = 2\nhome = [{home}]\nlease_s = 3.0\n'
             (self.folder / f"{name}.toml").write_text(configuration + cluster)
 
     def start(self, name: str) -> None:
