@@ -42,6 +42,8 @@ _OFFLINE_AFTER_US = 3_000_000
 """A store that is asked where it stands answers in milliseconds; a longer silence is shown to the shopper."""
 _LOOK_AGAIN_S = 1.0
 _RECEIVE_AGAIN_S = 1.0
+_MOST_WAITING = 1_000
+"""Messages taken from the link and not looked at; more wait there, where they are bounded too."""
 
 
 class _Grown(msgspec.Struct, frozen=True):
@@ -72,7 +74,8 @@ class Sync:
         self._truth, self._submit = truth, submit
         position = memory.position
         self._exchange = Exchange(Role.CART, position, acknowledged=memory.acknowledged, software=software)
-        self._inbox = asyncio.Queue[LinkUp | LinkDown | Heard | Unreadable | _Grown]()
+        self._inbox = asyncio.Queue[LinkUp | LinkDown | Heard | Unreadable | _Grown](_MOST_WAITING)
+        self._has_grown = False
         self._reached_us: int | None = None
         self._store_ahead_ms: int | None = None
         self._to_prune = 0
@@ -103,8 +106,10 @@ class Sync:
         return self._clock.monotonic_us() // 1_000 + self._store_ahead_ms
 
     def grown(self) -> None:
-        """Tell that something was recorded."""
-        self._inbox.put_nowait(_Grown())
+        """Tell that something was recorded; told again before it was heard, it is the same news."""
+        if not self._has_grown and not self._inbox.full():
+            self._inbox.put_nowait(_Grown())  # only to wake the loop
+        self._has_grown = True
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -119,10 +124,10 @@ class Sync:
     async def _receive(self) -> None:
         while True:
             try:
-                self._inbox.put_nowait(await self._link.receive())
+                await self._inbox.put(await self._link.receive())
             except OSError as error:
                 _LOG.warning("the link failed", error=str(error))
-                self._inbox.put_nowait(LinkDown(str(error)))
+                await self._inbox.put(LinkDown(str(error)))
                 await asyncio.sleep(_RECEIVE_AGAIN_S)
 
     async def _exchange_messages(self) -> None:
@@ -130,6 +135,9 @@ class Sync:
             happened = await self._next()
             now_us = self._clock.monotonic_us()
             effects = self._take(happened, now_us) if happened else self._exchange.tick(now_us)
+            if self._has_grown:
+                self._has_grown = False
+                effects += self._exchange.recorded(self._memory.position.seq, now_us)
             for effect in effects:
                 await self._carry_out(effect)
             await self._keep_house()
@@ -153,7 +161,7 @@ class Sync:
     def _take(self, happened: LinkUp | LinkDown | Heard | Unreadable | _Grown, now_us: int) -> list[Effect]:
         match happened:
             case _Grown():
-                return self._exchange.recorded(self._memory.position.seq, now_us)
+                return []
             case LinkUp():
                 _LOG.info("link up")
                 self._link_up, self._told_low_on = True, self._memory.low_on()

@@ -1,5 +1,6 @@
 """The parts of the shop's state, each the fold of the facts it is named after. None of them decides."""
 
+from collections import deque
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -150,14 +151,22 @@ class Order(msgspec.Struct, kw_only=True):
         return not self.cancelled
 
 
+LINES_KEPT_MS = 24 * 3_600_000
+"""How long an order's lines stay in memory after its goods went through the gate: longer than a phone shows them."""
+
+
 class Orders:
-    """Orders by all their names. Each partition has its own numbers: of two, 0 has the even ones and 1 the odd ones."""
+    """Orders by all their names. Each partition has its own numbers: of two, 0 has the even ones and 1 the odd ones.
+
+    Of an order that left long ago only the head stays in memory: its lines are in the journal.
+    """
 
     def __init__(self, partitions: int = 1) -> None:
         self.by_id: dict[OrderId, Order] = {}
         self.by_number: dict[OrderNumber, Order] = {}
         """Numbers begin again after a million orders: the newest order that bears one."""
         self._of_session: dict[SessionId, Order] = {}
+        self._left: deque[tuple[int, OrderId]] = deque()
         self._partitions = partitions
         self._last_sequence: dict[int, int] = {}
 
@@ -174,6 +183,13 @@ class Orders:
 
     def cancelled(self, event: facts.OrderCancelled) -> None:
         self.by_id[event.order].cancelled = event.reason
+
+    def left(self, order_id: OrderId, at_ms: int) -> None:
+        """The goods went through the gate; what left a day ago is cut down to its head."""
+        self._left.append((at_ms, order_id))
+        while self._left[0][0] + LINES_KEPT_MS <= at_ms:
+            order = self.by_id[self._left.popleft()[1]]
+            order.placed = msgspec.structs.replace(order.placed, lines=(), taxes=())
 
     def of_shopper(self, shopper: ShopperId) -> list[Order]:
         """Return every order of a shopper, void ones too."""

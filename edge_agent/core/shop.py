@@ -87,8 +87,9 @@ def _count_paid(shop: Shop, order_id: OrderId) -> None:
         shop.counts.paid(order.placed.total)
 
 
-def _exited(shop: Shop, _event: facts.TokenBurned, _at_ms: int) -> None:
+def _exited(shop: Shop, event: facts.TokenBurned, at_ms: int) -> None:
     shop.counts.exits += 1
+    shop.orders.left(shop.tokens.by_id[event.token].order, at_ms)
 
 
 _Apply = Callable[[Shop, Any, int], None]

@@ -38,6 +38,9 @@ _REREAD_S = 2.0
 """A scanner reports the same code again as long as it sees it: that is one code."""
 _RETRY_OUTPUTS_S = 5.0
 _LONGEST_CODE = 512
+_MOST_WAITING = 64
+"""Codes and passages that wait while the lane waits for the disk; a shopper shows a code a few times and gives up."""
+_FROM_OUTSIDE = {LaneEvent.CODE_READ, LaneEvent.PASSAGE}
 _OVERTAKEN = "staff ended an alarm that another one had overtaken"
 
 
@@ -155,9 +158,10 @@ class Lane:
 
     def _signalled(self, signal: EasSignal) -> None:
         if signal is EasSignal.TAG_ALARM:
-            self._alarm_coming = True
+            waits_already, self._alarm_coming = self._alarm_coming, True
             self._guard(self._outputs.make_safe)  # at once: the loop may be waiting for a disk
-            self._happened(Happening(event=LaneEvent.TAG_ALARM))
+            if not waits_already or self._happenings.qsize() < _MOST_WAITING:
+                self._happened(Happening(event=LaneEvent.TAG_ALARM))
         else:
             self._happened(Happening(event=LaneEvent.PASSAGE))
 
@@ -193,7 +197,10 @@ class Lane:
                 self._happened(Happening(event=event, staff=fact.event.staff, alarm=self._alarm))
 
     def _happened(self, happening: Happening) -> None:
-        self._happenings.put_nowait(happening)
+        if happening.event in _FROM_OUTSIDE and self._happenings.qsize() >= _MOST_WAITING:
+            self.refused["too-many"] += 1
+        else:
+            self._happenings.put_nowait(happening)
 
     def _interval_s(self) -> float:
         return _WEIGHING_INTERVAL_S if self.state is LaneState.WEIGHING else _IDLE_INTERVAL_S

@@ -2,21 +2,21 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from cart_protocol.base45 import decode, encode
-from cart_protocol.ids import LaneId, StaffId, TokenId
+from cart_protocol.ids import CartId, LaneId, StaffId, TokenId
 from cart_protocol.mass import Mass, grams
-from edge_agent.core.events import IncidentRaised, IncidentResolved, LaneChecked, LaneReleased, TokenBurned
+from edge_agent.core.events import Fact, IncidentRaised, IncidentResolved, LaneChecked, LaneReleased, TokenBurned
 from edge_agent.core.exit_weighing import PATIENCE_S
 from edge_agent.core.folds import Token
 from edge_agent.core.lane_sequence import LaneState
 from edge_agent.core.refusals import StaffRefusedError
-from edge_agent.ports import DeviceError, EasSignal, LampColour, LaneDevices, Weight
+from edge_agent.ports import DeviceError, EasSignal, Journal, JournalFullError, LampColour, LaneDevices, Weight
 from edge_agent.services.lane import Lane
 from edge_agent.services.record import RecorderStoppedError
 from tests.edge_agent.shop_floor import ALICE, BOB, STORE, ShopFloor, play
@@ -760,3 +760,40 @@ def test_a_killed_agent_forgets_no_burned_token(tmp_path: Path) -> None:
         await again.stop()
 
     play(tmp_path, whole)
+
+
+class FullDisk:
+    """The shop's journal with a disk that has no room while `full`."""
+
+    full = True
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def append(self, facts: Sequence[Fact], positions: Mapping[CartId, tuple[int, int]]) -> int:
+        if self.full:
+            raise JournalFullError("no room")
+        return self._journal.append(facts, positions)
+
+
+def test_a_lane_that_waits_for_the_disk_stays_shut_keeps_a_bounded_number_of_codes_and_every_alarm(
+    tmp_path: Path,
+) -> None:
+    async def story(floor: ShopFloor, bay: Bay) -> None:
+        recorder = floor.agent.recorder
+        disk = FullDisk(recorder._journal)
+        recorder._journal = disk  # type: ignore[assignment]  # an append is all that is asked of it here
+        await bay.come(token_of(floor).text, TWO_MILKS)
+        assert recorder.full
+        assert bay.shut, "the check is not on the disk"
+        for number in range(300):
+            await bay.scan(f"9{number:05d}-0", 0.01)
+        assert bay.lane.refused["too-many"] >= 300 - 64
+        await bay.signal(EasSignal.TAG_ALARM)
+        disk.full = False
+        await asyncio.sleep(30)
+        assert bay.state is LaneState.TAG_ALARM
+        assert bay.shut
+        assert len(recorded(floor, LaneChecked)) == 1
+
+    lane_story(tmp_path, story)

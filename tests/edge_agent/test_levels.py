@@ -1,16 +1,20 @@
 """What fills up in a store: an alarm before the limit, a defined behaviour at it, and nothing lost beyond it."""
 
+import gc
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
-from cart_protocol.ids import CartId, SessionId, StaffId
+from cart_protocol.ids import CartId, SessionId, ShopperId, StaffId
 from edge_agent.config import Limits
 from edge_agent.core import level
 from edge_agent.core.incident import ITSELF
 from edge_agent.core.level import Gauge, Level
 from edge_agent.core.refusals import BindRefusedError, NoRoomError
+from edge_agent.core.shop import Shop
 from edge_agent.services import levels
 from edge_agent.services.record import FULL_AGAIN_S
 from edge_agent.store.room import JournalRoom
@@ -139,6 +143,78 @@ def test_carts_that_never_report_are_not_listened_to_beyond_a_number(tmp_path: P
     play(tmp_path, story, limits=Limits(strangers=5))
 
 
+def test_an_order_that_left_a_day_ago_keeps_its_head_only_and_its_code_opens_nothing(tmp_path: Path) -> None:
+    async def story(floor: ShopFloor) -> None:
+        cart = await floor.paid("c1", ALICE)
+        shop = floor.agent.recorder.shop
+        (order,) = shop.orders.by_id.values()
+        await floor.leave(ALICE)
+        await floor.quiet(25 * 3_600)
+        assert order.placed.lines
+        await floor.agent.counter.bind(BOB, cart.code)
+        cart.put_in(MILK)
+        await floor.quiet()
+        await floor.agent.counter.freeze(BOB)
+        await floor.agent.counter.pay(BOB, "card", "k2")
+        await floor.leave(BOB)
+        for kept in (shop, await restarted(floor)):
+            old, new = kept.orders.by_id.values()
+            assert (old.placed.lines, len(new.placed.lines)) == ((), 1)
+            assert kept.tokens.of_order(old.id).burned_at
+            assert kept.tenders.is_paid(old.id, old.placed.total)
+
+    play(tmp_path, story)
+
+
+def test_a_trip_of_long_ago_costs_little_memory(tmp_path: Path) -> None:
+    trips = 20
+
+    async def shopping(floor: ShopFloor, first: int, count: int) -> None:
+        cart = floor.wire.carts.get(CartId("c1")) or await floor.cart("c1")
+        for number in range(first, first + count):
+            shopper = ShopperId(f"shopper-{number:024}")
+            await floor.agent.counter.bind(shopper, cart.code)
+            for _ in range(20):
+                cart.put_in(MILK)
+            await floor.quiet()
+            await floor.agent.counter.freeze(shopper)
+            await floor.agent.counter.pay(shopper, "card", f"key-{number}")
+            await floor.leave(shopper)
+            await floor.quiet(1)
+
+    async def story(floor: ShopFloor) -> None:
+        await shopping(floor, 0, 1)
+        nothing = cost_of(floor)
+        await shopping(floor, 1, trips)
+        on_the_day = (cost_of(floor) - nothing) / trips
+        await floor.quiet(25 * 3_600)
+        await shopping(floor, trips + 1, 1)
+        long_ago = (cost_of(floor) - nothing - on_the_day) / trips
+        structlog.get_logger().info("bytes-per-finished-trip", on_its_day=round(on_the_day), afterwards=round(long_ago))
+        assert long_ago < on_the_day / 3
+
+    play(tmp_path, story)
+
+
+def cost_of(floor: ShopFloor) -> int:
+    """Return the bytes that the shop's whole state takes."""
+    tracemalloc.start()
+    assert floor._journal is not None
+    shop = Shop()
+    for fact in floor._journal.replay():
+        shop.evolve(fact)
+    gc.collect()
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert shop.counts.exits
+    return size
+
+
+async def restarted(floor: ShopFloor) -> Shop:
+    await floor.restart()
+    return floor.agent.recorder.shop
+
+
 # ── a disk that is full ──────────────────────────────────────────────────────────────────────────────────────────
 
 SMALL = Limits(disk_warn_mb=10, disk_floor_mb=6, disk_reserve_mb=2)
@@ -214,8 +290,11 @@ def test_with_nothing_left_the_agent_stays_up_acknowledges_nothing_and_loses_not
             await agent.counter.pay(ALICE, "card", "k")
         with pytest.raises(BindRefusedError):
             await agent.counter.bind(BOB, cart.code)
-        busy.put_in(MILK)
+        for _ in range(400):
+            busy.put_in(MILK)
         await floor.quiet(60)
+        accepted = agent.ingest._exchanges[CartId("busy")].accepted.seq
+        assert accepted - standing <= 2 * 256, "what piles up in memory is bounded by the exchange's window"
         assert busy.acknowledged == standing, "nothing is acknowledged that is not on the disk"
         assert floor.bank.charges == []
         disk.empty()
