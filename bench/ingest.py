@@ -97,17 +97,15 @@ def raw(connections: int, messages: int) -> dict[str, float]:
     with broker() as running:
         before = cpu_s(running.pid)
         port = ["--port", str(running.port), "--messages", str(messages)]
-        listening = subprocess.Popen(
-            [_PYTHON, "-m", "bench.raw_mqtt", "listen", *port], stdout=subprocess.PIPE, text=True
-        )
-        assert listening.stdout is not None
-        listening.stdout.readline()
-        publishing = subprocess.run(
-            [_PYTHON, "-m", "bench.raw_mqtt", "publish", *port, "--connections", str(connections)],
-            input=payloads, stdout=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
-        heard = json.loads(listening.stdout.readline())
-        listening.wait()
+        listen = [_PYTHON, "-m", "bench.raw_mqtt", "listen", *port]
+        with subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) as listening:
+            assert listening.stdout is not None
+            listening.stdout.readline()
+            publishing = subprocess.run(
+                [_PYTHON, "-m", "bench.raw_mqtt", "publish", *port, "--connections", str(connections)],
+                input=payloads, stdout=subprocess.PIPE, text=True, check=True,
+            )  # fmt: skip
+            heard = json.loads(listening.stdout.readline())
         elapsed = heard["moment"] - json.loads(publishing.stdout)["moment"]
         return {
             "per_s": messages / elapsed,
@@ -157,17 +155,15 @@ def _served(database: str, carts: int) -> Iterator[tuple[int, int, int]]:
     """A broker and an agent with `carts` bound carts; yields the broker's port, the agent's and the broker's pid."""
     with broker() as running:
         command = [_PYTHON, "-m", "bench.agent", "--port", str(running.port), "--database", database]
-        agent = subprocess.Popen(
-            [*command, "--carts", str(carts)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        assert agent.stdout is not None
-        try:
-            if agent.stdout.readline().strip() != "ready":
-                raise RuntimeError(f"the agent did not come up: {' '.join(command)}")
-            yield running.port, agent.pid, running.pid
-        finally:
-            agent.send_signal(signal.SIGTERM)
-            agent.wait(30)
+        command += ["--carts", str(carts)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as agent:
+            assert agent.stdout is not None
+            try:
+                if agent.stdout.readline().strip() != "ready":
+                    raise RuntimeError(f"the agent did not come up: {' '.join(command)}")
+                yield running.port, agent.pid, running.pid
+            finally:
+                agent.send_signal(signal.SIGTERM)
 
 
 def _audit(database: str, carts: int, events: int) -> None:

@@ -65,18 +65,16 @@ def measure(rounds: int, messages: int) -> dict[str, dict[str, float]]:
 def _round(name: str, port: int, messages: int) -> dict[str, float]:
     messages -= messages % CONNECTIONS
     ours = [sys.executable, "-m", "bench", "mqtt-clients", "--listen", name]
-    listening = subprocess.Popen(
-        [*ours, "--port", str(port), "--messages", str(messages)], stdout=subprocess.PIPE, text=True
-    )
-    assert listening.stdout is not None
-    assert listening.stdout.readline().strip() == "ready"
-    publishing = subprocess.run(
-        [sys.executable, "-m", "bench.raw_mqtt", "publish", "--port", str(port), "--messages", str(messages),
-         "--connections", str(CONNECTIONS)],
-        input=(b"x" * SIZE).hex(), capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    heard = json.loads(listening.stdout.readline())
-    listening.wait()
+    ours += ["--port", str(port), "--messages", str(messages)]
+    with subprocess.Popen(ours, stdout=subprocess.PIPE, text=True) as listening:
+        assert listening.stdout is not None
+        assert listening.stdout.readline().strip() == "ready"
+        publishing = subprocess.run(
+            [sys.executable, "-m", "bench.raw_mqtt", "publish", "--port", str(port), "--messages", str(messages),
+             "--connections", str(CONNECTIONS)],
+            input=(b"x" * SIZE).hex(), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        heard = json.loads(listening.stdout.readline())
     elapsed = heard["moment"] - json.loads(publishing.stdout)["moment"]
     return {"per_s": messages / elapsed, "cpu_us": heard["cpu_us"]}
 

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 
 _GROWTH = math.log(1.05)
+_MILLISECOND = math.log2(1_000)
 
 
 class Histogram:
@@ -32,9 +33,9 @@ class Histogram:
         """Return the histogram as text: one line for each doubling of the milliseconds."""
         doublings: Counter[int] = Counter()
         for bucket, count in self._buckets.items():
-            doublings[max(0, math.ceil(math.log2(max(math.exp(bucket * _GROWTH) / 1e3, 0.5))) + 1)] += count
+            doublings[max(0, math.ceil(bucket * _GROWTH / math.log(2) - _MILLISECOND))] += count
         most = max(doublings.values(), default=1)
         return [
-            f"  < {2 ** (power - 1):>6g} ms  {doublings[power]:>8}  {'#' * math.ceil(width * doublings[power] / most)}"
+            f"  < {2**power:>6} ms  {doublings[power]:>8}  {'#' * math.ceil(width * doublings[power] / most)}"
             for power in range(min(doublings, default=0), max(doublings, default=-1) + 1)
         ]

@@ -29,8 +29,8 @@ _BEAT_S = 0.01
 _REPORT_S = 10.0
 _SETTLE_S = 60.0
 """How long the last events may take to be acknowledged."""
-_GROWTH = 2.0
-"""A backlog that is this many times what it was, and more than a second's worth, grows."""
+_GROWTH = 1.2
+"""A backlog that is this many times what it was, and a second's worth more, grows."""
 
 
 class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,14 +68,14 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     @property
     def grows(self) -> bool:
-        """Whether the backlog of the last third is another than that of the middle third."""
+        """Whether the backlog of the last third is above that of the middle third."""
         third = len(self.samples) // 3
         if third == 0:
             return False
         middle = sorted(sample.backlog for sample in self.samples[third : 2 * third])[third // 2]
         last = sorted(sample.backlog for sample in self.samples[-third:])[third // 2]
         a_second = self.recorded / max(self.seconds, 1.0)
-        return last > max(_GROWTH * middle, a_second)
+        return last > _GROWTH * middle + a_second
 
     def faults(self) -> list[str]:
         """Return what is wrong, in words; nothing for a good run."""
