@@ -12,8 +12,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-WINDOW = 64
-"""QoS 1 messages that one connection has on their way."""
+WINDOW = 256
+"""Messages that one connection has on their way: the carts' window (cart_protocol.exchange)."""
 
 
 def varint(value: int) -> bytes:

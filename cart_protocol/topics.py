@@ -47,7 +47,7 @@ TABLE = (
     Topic(message=Events, leaf="events", direction=Direction.UP),
     Topic(message=Snapshot, leaf="snapshot", direction=Direction.UP),
     Topic(message=Presence, leaf="presence", direction=Direction.UP, retained=True),
-    Topic(message=Ack, leaf="ack", direction=Direction.DOWN, max_age_s=60),
+    Topic(message=Ack, leaf="ack", direction=Direction.DOWN, qos=0, max_age_s=60),
     Topic(message=SnapshotRequest, leaf="snapshot-request", direction=Direction.DOWN, max_age_s=60),
     Topic(message=Refusal, leaf="refusal", direction=Direction.DOWN, max_age_s=60),
     Topic(message=Command, leaf="command", direction=Direction.DOWN, max_age_s=60),

@@ -145,7 +145,10 @@ def _is_possible(position: Position) -> bool:
 
 
 def _is_consecutive(batch: Events) -> bool:
-    if not batch.events or not _is_possible(Position(epoch=batch.epoch, seq=batch.events[-1].seq)):
+    events = batch.events
+    if not events or not _is_possible(Position(epoch=batch.epoch, seq=events[-1].seq)):
         return False
-    seqs: list[int] = [recorded.seq for recorded in batch.events]
-    return seqs == list(range(max(seqs[0], 1), seqs[0] + len(seqs)))
+    first: int = events[0].seq
+    if first < 1 or events[-1].seq - first != len(events) - 1:
+        return False
+    return len(events) <= 2 or [recorded.seq for recorded in events] == list(range(first, first + len(events)))

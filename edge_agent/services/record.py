@@ -24,7 +24,7 @@ Take = Callable[[], tuple[Sequence[Fact], dict[CartId, tuple[int, int]]]]
 """Opens a partition of the journal and returns what is in it, and its carts' positions; runs on a thread."""
 AfterCommit = Callable[[Sequence[Fact]], None]
 """Told of every committed batch, in order; must not block."""
-_GREATEST_BATCH = 2_000
+_GREATEST_BATCH = 4_000
 """Bounds what one commit holds (reference/messaging, section 2.3: 600 to 1,200 reach the plateau)."""
 _TURN = 256
 """Facts decided before everybody else gets a turn: some 2 ms."""
