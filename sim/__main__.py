@@ -111,6 +111,30 @@ def load(
 
 
 @app.command()
+def faults(
+    *,
+    kills: Annotated[int, typer.Option(min=1, help="End after so many programs were killed (SIGKILL).")] = 200,
+    seed: Annotated[int, typer.Option(help="Decides what fails when; real processes make no two days alike.")] = 1,
+    database: Annotated[str, typer.Option(help="Of the store's journal: 'sqlite' or 'postgresql'.")] = "sqlite",
+    carts: Annotated[int, typer.Option(min=1, max=8, help="Carts in the shop.")] = 2,
+    longest: Annotated[float, typer.Option(min=30, help="Give up after so many seconds.")] = 3_600,
+    folder: Annotated[Path | None, typer.Option(help="Where to keep the shop's files; default: nowhere.")] = None,
+) -> None:
+    """Kill, part and fill everything in a live shop with shoppers in it, heal it, and compare everybody's books.
+
+    As root it cuts roads in the kernel and fills small disks; else it does what it can and says so. Ends with status 0
+    when nothing is lost and nothing came twice, 1 when something was, 2 when it had to be given up.
+    """
+    from sim.live_faults import FaultOptions, run_faults  # noqa: PLC0415 - see the module's first line
+
+    if database not in {"sqlite", "postgresql"}:
+        raise typer.BadParameter(f"{database!r} is neither 'sqlite' nor 'postgresql'", param_hint="--database")
+    sys.exit(run_faults(FaultOptions(
+        kills=kills, seed=seed, carts=carts, postgresql=database == "postgresql", longest_s=longest, folder=folder,
+    )))  # fmt: skip
+
+
+@app.command()
 def camera(
     *,
     socket: Annotated[str, typer.Option(help="The street's socket.")],

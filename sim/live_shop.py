@@ -16,7 +16,9 @@ from cart_protocol.host.clock import HostClock
 from cart_protocol.pricing.price_book import PriceBook
 from sim.goods import Shelves
 from sim.photographs import Photograph, PhotographShelves, photographs, write_catalogue
+from sim.postgres_cluster import PostgresCluster
 from sim.processes import Processes, Program, free_port, run_once
+from sim.roads import Roads
 from sim.scoreboard import Ledgers
 from sim.shop_files import ShopFiles, program, write_cart, write_edge
 from sim.world import LiveWorld
@@ -25,7 +27,7 @@ STAFF = ("manager", "demo-only")
 """Name and password of the shop's own staff; it is reached on loopback only."""
 _PORTS, _SCREENS = (18883, 18443, 18790), 18080
 """Of broker, pages and acquirer, and of the first cart's screen."""
-_LISTENER = re.compile(r"^listener \d+", flags=re.MULTILINE)
+_LISTENER = re.compile(r"^listener \d+ \S+", flags=re.MULTILINE)
 
 
 class StoreBooks(msgspec.Struct):
@@ -35,6 +37,7 @@ class StoreBooks(msgspec.Struct):
     paid_minor: int = 0
     cart_events: int = 0
     duplicates: int = 0
+    payments_unknown: int = 0
     carts: dict[str, tuple[int, int]] = {}
 
 
@@ -61,26 +64,33 @@ class LiveShop:
         seed: decides what the goods weigh.
         photos: show the cameras the photographs of this folder.
         first_port: use the ports from here on, those of them that are free; left out: where people look first.
+        frames_per_second: of the cameras; fewer spare the machine.
+        database: a PostgreSQL for the store's journal, made already; left out, it is a file.
+        roads: between carts and broker, where somebody means to cut them.
         say: told of each step.
     """
 
     def __init__(self, folder: Path, carts: int, seed: int, *, photos: Path | None = None,
-                 first_port: int | None = None, say: Callable[[str], None] = lambda _: None) -> None:  # fmt: skip
+                 first_port: int | None = None, frames_per_second: int | None = None,
+                 database: PostgresCluster | None = None, roads: Roads | None = None,
+                 say: Callable[[str], None] = lambda _: None) -> None:  # fmt: skip
         usual = [*_PORTS, *range(_SCREENS, _SCREENS + carts)]
         ports = [free_port(port) for port in (range(first_port, first_port + len(usual)) if first_port else usual)]
         self.files = ShopFiles(
             folder=folder.resolve(), broker_port=ports[0], web_port=ports[1], acquirer_port=ports[2],
-            screen_ports=ports[3:],
+            screen_ports=ports[3:], broker_host=roads.address if roads else "127.0.0.1",
         )  # fmt: skip
         self.processes = Processes(self.files.folder / "logs")
         self.dice = Random(seed)
         self.clock = HostClock()
         self.screen_us: list[int] = []
         self._carts = range(1, carts + 1)
+        self._frames_per_second, self._database, self._roads = frames_per_second, database, roads
         self._say = say
         self._photographs: list[Photograph] = photographs(photos.resolve()) if photos else []
         self._before = StoreBooks()
         self._acquirer_before = AcquirerBooks()
+        self._prepared = False
 
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,11 +100,15 @@ class LiveShop:
         Raises:
             ProcessFailedError: a program did not come up; the text shows its last words.
         """
-        await self._prepare()
+        await self.prepare()
         book = msgspec.json.decode(await run_once(self._edge("price-book")), type=PriceBook)
         self.shelves = PhotographShelves(book, self._photographs) if self._photographs else Shelves(book)
         self.world = LiveWorld(self.files, len(self._carts), self.dice, self.clock, self.screen_us, staff=STAFF)
         await self.world.start()
+        if self._database is not None:
+            self._say("starting PostgreSQL")
+            await self.processes.start(self._database.program())
+            await self._database.ready()
         for part in self._backstage():
             self._say(f"starting {part.name}")
             await self.processes.start(part)
@@ -109,6 +123,20 @@ class LiveShop:
         await self.processes.stop()
         if hasattr(self, "world"):
             await self.world.stop()
+        if self._roads is not None:
+            await self._roads.close()
+
+    async def prepare(self) -> None:
+        """Make certificates and configuration where there are none, and the roads. `open` does it; twice is once.
+
+        Raises:
+            ProcessFailedError: something could not be made.
+        """
+        if not self._prepared:
+            self._prepared = True
+            if self._roads is not None:
+                await self._roads.open(len(self._carts), self.files.broker_port, self.files.screen_ports)
+            await self._prepare()
 
     async def _prepare(self) -> None:
         files, made = self.files, self.files.store / "edge.toml"
@@ -117,6 +145,7 @@ class LiveShop:
             await run_once([
                 program("edge-agent"), "init", str(files.store), "--store", "demo", "--name", "Corner Market",
                 "--state", str(files.store / "state"), "--broker-port", str(files.broker_port),
+                "--broker-host", files.broker_host,
             ])  # fmt: skip
             name, password = STAFF
             hired = run_once([
@@ -127,16 +156,19 @@ class LiveShop:
         else:
             await self._issue_carts(made)
         for number in self._carts:
-            write_cart(files, number, photos=bool(self._photographs))
+            write_cart(
+                files, number, photos=bool(self._photographs), frames_per_second=self._frames_per_second,
+                broker=self._roads.broker(number) if self._roads else None,
+            )  # fmt: skip
         catalogue = files.store / "price_book.toml"
         if self._photographs:
             self._say(f"{len(self._photographs)} photographs of codes that a shop could sell")
             catalogue = files.store / "price_book.photographs.json"
             write_catalogue(catalogue, self._photographs)
-        write_edge(files, catalogue=catalogue)
+        write_edge(files, catalogue=catalogue, database=self._database.address if self._database else None)
         # The port that was free when the store was made may be taken today.
         broker = (files.store / "broker" / "mosquitto.conf").read_text()
-        files.broker_config.write_text(_LISTENER.sub(f"listener {files.broker_port}", broker))
+        files.broker_config.write_text(_LISTENER.sub(f"listener {files.broker_port} {files.broker_host}", broker))
 
     async def _issue_carts(self, made: Path) -> None:
         """Make the certificates that are missing, one by one: an authority numbers what it signs."""
@@ -157,15 +189,23 @@ class LiveShop:
         ]  # fmt: skip
         return [
             Program(
-                name="broker", command=[program("mosquitto"), "-c", str(files.broker_config)], port=files.broker_port
+                name="broker",
+                command=[program("mosquitto"), "-c", str(files.broker_config)],
+                host=files.broker_host,
+                port=files.broker_port,
             ),
             Program(name="acquirer", command=acquirer, port=files.acquirer_port),
             Program(name="store", command=self._edge("run"), port=files.web_port),
         ]
 
     def _cart_programs(self) -> list[Program]:
+        roads = self._roads
         return [
-            Program(name=f"cart-{number}", command=self._cart("run", number), port=self.files.screen_ports[number - 1])
+            Program(
+                name=f"cart-{number}",
+                command=roads.command(number, self._cart("run", number)) if roads else self._cart("run", number),
+                port=self.files.screen_ports[number - 1],
+            )
             for number in self._carts
         ]
 
@@ -192,10 +232,19 @@ class LiveShop:
             acquirer_minor=_balance(acquirer) - _balance(self._acquirer_before),
             recorded=recorded, committed=store.cart_events - before.cart_events, unacknowledged=unacknowledged,
             repeated=(await self.world.counters())["events_repeated"], duplicates=store.duplicates,
+            in_doubt=store.payments_unknown,
         )  # fmt: skip
 
     async def cart_books(self, number: int) -> CartBooks:
         return msgspec.json.decode(await run_once([*self._cart("status", number), "--json"]), type=CartBooks)
+
+    async def verify_journal(self) -> None:
+        """Let the agent check its journal against itself.
+
+        Raises:
+            ProcessFailedError: it found something; the text says what.
+        """
+        await run_once(self._edge("verify"))
 
     async def _store_books(self) -> StoreBooks:
         return msgspec.json.decode(await run_once([*self._edge("status"), "--json"]), type=StoreBooks)

@@ -78,7 +78,8 @@ class HttpPhone:
 
     async def bind(self, code: str) -> None:
         await self._state()  # opens the session
-        self._watcher = asyncio.create_task(self._watch())
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch())
         await self._post("/phone/bind", code=code)
 
     async def hand_back(self) -> None:

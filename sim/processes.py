@@ -5,8 +5,9 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -18,11 +19,14 @@ class ProcessFailedError(Exception):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """One program of the shop. `port` is where it listens once it is up, if it does."""
+    """One program of the shop. `host` and `port` are where it listens once it is up, if it does."""
 
     name: str
     command: Sequence[str]
+    host: str = "127.0.0.1"
     port: int | None = None
+    whole_group: bool = False
+    """Its children share its memory and are killed with it."""
     environment: Mapping[str, str] = {}
 
 
@@ -41,20 +45,11 @@ class Processes:
         Raises:
             ProcessFailedError: it ended, or did not listen in time.
         """
-        with self._log(program.name).open("ab") as log:
-            self._running[program.name] = await asyncio.create_subprocess_exec(
-                *program.command,
-                stdout=log,
-                stderr=log,
-                stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, **program.environment},
-                start_new_session=True,
-            )
-        self._programs[program.name] = program
+        await self._spawn(program)
         if program.port is None:
             return
         deadline = asyncio.get_running_loop().time() + patience_s
-        while not _listens(program.port):
+        while not _listens(program.host, program.port):
             self.check()
             if asyncio.get_running_loop().time() > deadline:
                 raise ProcessFailedError(
@@ -82,6 +77,39 @@ class Processes:
     async def restart(self, name: str) -> None:
         await self.start(self._programs[name])
 
+    async def keep(self, pause_s: Callable[[], float], ended: Callable[[str, int], None]) -> NoReturn:
+        """Start again whatever ends, for ever, as a service manager does: `pause_s` later, after telling `ended`."""
+
+        async def keep_one(name: str) -> NoReturn:
+            while True:
+                ended(name, await self._running[name].wait())
+                await asyncio.sleep(pause_s())
+                await self._spawn(self._programs[name])
+
+        await asyncio.gather(*map(keep_one, self._running))
+        raise AssertionError("nothing to keep")
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Every program that was started and not taken away by `kill`."""
+        return list(self._running)
+
+    def crash(self, name: str) -> bool:
+        """SIGKILL a program that `keep` looks after; return whether it was running."""
+        process = self._running[name]
+        if process.returncode is not None:
+            return False
+        if self._programs[name].whole_group:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        return True
+
+    def last_words(self, name: str) -> str:
+        """Return the end of a program's log."""
+        path = self._log(name)
+        return path.read_text(errors="replace")[-600:] if path.exists() else ""
+
     async def stop(self) -> None:
         """Ask every program to end, last started first; end those that do not."""
         for process in reversed(list(self._running.values())):
@@ -93,6 +121,18 @@ class Processes:
                     process.kill()
                     await process.wait()
         self._running.clear()
+
+    async def _spawn(self, program: Program) -> None:
+        with self._log(program.name).open("ab") as log:
+            self._running[program.name] = await asyncio.create_subprocess_exec(
+                *program.command,
+                stdout=log,
+                stderr=log,
+                stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **program.environment},
+                start_new_session=True,
+            )
+        self._programs[program.name] = program
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
@@ -131,6 +171,6 @@ def free_port(wanted: int) -> int:
     raise ProcessFailedError("no free port on 127.0.0.1")
 
 
-def _listens(port: int) -> bool:
+def _listens(host: str, port: int) -> bool:
     with contextlib.closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0

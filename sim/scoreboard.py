@@ -29,6 +29,8 @@ class Ledgers(msgspec.Struct, kw_only=True):
     """Arrived again and were recognised."""
     duplicates: int = 0
     """In the journal twice: must be none."""
+    in_doubt: int = 0
+    """Payments of which the store does not know yet what became of them."""
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):

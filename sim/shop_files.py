@@ -28,10 +28,15 @@ class ShopFiles(msgspec.Struct, frozen=True, kw_only=True):
     web_port: int
     acquirer_port: int
     screen_ports: list[int]
+    broker_host: str = "127.0.0.1"
 
     @property
     def store(self) -> Path:
         return self.folder / "store"
+
+    @property
+    def journal(self) -> Path:
+        return self.store / "state" / "store.db"
 
     @property
     def edge_config(self) -> Path:
@@ -78,8 +83,11 @@ def program(name: str) -> str:
     return str(beside) if beside.exists() else shutil.which(name) or f"/usr/sbin/{name}"
 
 
-def write_edge(files: ShopFiles, *, catalogue: Path) -> None:
-    """Write the agent's configuration for the demo; the files it names were made by `edge-agent init`."""
+def write_edge(files: ShopFiles, *, catalogue: Path, database: str | None = None) -> None:
+    """Write the agent's configuration for the demo; the files it names were made by `edge-agent init`.
+
+    `database` is the journal's address; left out, it is a file of the store's.
+    """
     for secret in (files.api_key, files.notice_secret):
         if not secret.exists():
             secret.touch(mode=0o600)
@@ -88,7 +96,7 @@ def write_edge(files: ShopFiles, *, catalogue: Path) -> None:
     pins = f"sim.wires.pins:connect?socket={files.street}&lane={LANE}"
     files.edge_config.write_text(f"""\
 # Written by the demo at every start.
-database = "sqlite:///{files.store / "state" / "store.db"}"
+database = "{database or f"sqlite:///{files.journal}"}"
 price_book = "{catalogue}"
 signing_key = "{files.store / "keys" / "signing.key"}"
 staff = "{files.store / "state" / "staff.json"}"
@@ -118,11 +126,17 @@ speaker = "espeak-ng:{files.voice}"
 """)
 
 
-def write_cart(files: ShopFiles, number: int, *, photos: bool) -> None:
-    """Write one cart's configuration for the demo; its certificate was made by `edge-agent issue-cart`."""
+def write_cart(
+    files: ShopFiles, number: int, *, photos: bool, broker: tuple[str, int] | None = None,
+    frames_per_second: int | None = None,
+) -> None:  # fmt: skip
+    """Write one cart's configuration for the demo; its certificate was made by `edge-agent issue-cart`.
+
+    `broker` is where this cart finds it; left out, where everybody does.
+    """
     folder = files.cart(number)
     width, height = PHOTO_SIZE if photos else CAMERA_SIZE
-    frames_per_second = PHOTO_FRAMES_PER_SECOND if photos else FRAMES_PER_SECOND
+    frames_per_second = frames_per_second or (PHOTO_FRAMES_PER_SECOND if photos else FRAMES_PER_SECOND)
     camera = (
         f"{program('cart-sim')} camera --socket {files.street} --cart c{number}"
         f" --width {width} --height {height} --fps {frames_per_second}"
@@ -137,7 +151,7 @@ cart = "c{number}"
 store = "demo"
 phone_page = "http://127.0.0.1:{files.web_port}/phone"
 
-{_broker(files, folder, f"c{number}")}
+{_broker(files, folder, f"c{number}", broker)}
 [load_cell]
 device = "hx711-spi:sim.wires.spi:connect?socket={files.street}&cart=c{number}&seed={number}"
 
@@ -152,11 +166,12 @@ port = {files.screen_ports[number - 1]}
 """)
 
 
-def _broker(files: ShopFiles, folder: Path, name: str) -> str:
+def _broker(files: ShopFiles, folder: Path, name: str, address: tuple[str, int] | None = None) -> str:
+    host, port = address or (files.broker_host, files.broker_port)
     return f"""\
 [broker]
-host = "127.0.0.1"
-port = {files.broker_port}
+host = "{host}"
+port = {port}
 authority = "{folder / "authority.pem"}"
 certificate = "{folder / f"{name}.pem"}"
 key = "{folder / f"{name}.key"}"

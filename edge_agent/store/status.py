@@ -77,7 +77,7 @@ def _status(connection: Connection) -> Status:
     burned = select(func.count()).select_from(TOKEN).where(TOKEN.c.burned_at.is_not(None))
     return Status(
         orders=connection.execute(select(func.count()).select_from(SHOP_ORDER)).scalar_one(),
-        orders_paid=len(paid), orders_minor=sum(paid), paid_minor=connection.execute(moved).scalar_one(),
+        orders_paid=len(paid), orders_minor=sum(paid), paid_minor=int(connection.execute(moved).scalar_one()),
         payments_unknown=connection.execute(doubtful).scalar_one(), cart_events=reported,
         duplicates=reported - len(seen), exits=connection.execute(burned).scalar_one(),
         incidents=connection.execute(select(func.count()).select_from(INCIDENT)).scalar_one(),
