@@ -11,6 +11,7 @@ import html
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from sim.live_shop import LiveShop
+from sim.live_shop import CartBooks, LiveShop
 from sim.postgres_cluster import PostgresCluster
 from sim.processes import ProcessFailedError
 from sim.roads import best_roads
@@ -48,6 +49,8 @@ _PARTED_S, _FULL_S = (3.0, 14.0), (3.0, 8.0)
 _LAST_TRIES = 4
 _TRIP_PATIENCE_S = 240.0
 _HEALING_PATIENCE_S = 240.0
+_PAYING_PATIENCE_S = 90.0
+_TIMES_INSISTED = 4
 _CART_DISK_MIB, _STORE_DISK_MIB = 64, 512
 """The store closes its door below 200 MiB of free disk (edge_agent.config.Limits), and is not to before a fault."""
 _LINE = re.compile(r'data-line="[^"]+"><p class="name">(.*?)<small>')
@@ -64,7 +67,17 @@ class FaultOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 def run_faults(options: FaultOptions) -> int:
     """Run the day and return the exit status: 0 when all books agree, 1 when not, 2 when it had to be given up."""
-    return asyncio.run(_whole(options))
+
+    async def until_stopped() -> int:
+        day = asyncio.create_task(_whole(options))
+        for stopping in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(stopping, day.cancel)
+        try:
+            return await day
+        except asyncio.CancelledError:
+            return 2
+
+    return asyncio.run(until_stopped())
 
 
 async def _whole(options: FaultOptions) -> int:
@@ -127,7 +140,7 @@ class FaultDay:
         )  # fmt: skip
         await self._mount()
         await self._shop.open()
-        self._epochs = {cart: await self._epoch(cart) for cart in self._carts}
+        self._epochs = {cart: (await self._cart_books(cart)).epoch for cart in self._carts}
         self._say(f"open; roads are cut by {self._roads.kind}; small disks under {', '.join(self._disks) or 'nothing'}")
         self._keeper = asyncio.create_task(self._shop.processes.keep(self._restart_after, self._noted_end))
         shoppers = [asyncio.create_task(self._shoppers(cart)) for cart in self._carts]
@@ -261,13 +274,18 @@ class FaultDay:
     # ── healing and comparing ────────────────────────────────────────────────────────────────────────────────────
 
     async def _heal(self) -> None:
-        """Mend everything and wait until every event is acknowledged and no payment is in doubt."""
+        """Mend everything and wait until the store has acknowledged every event; shoppers shop on."""
         for cart in self._carts:
             await self._roads.mend(cart)
         for disk in self._disks.values():
             disk.free()
-        self._say("healed; waiting until everything is acknowledged")
-        await self._settled()
+        self._say("healed; waiting until all that the carts hold is acknowledged")
+        recorded = {cart: (await self._cart_books(cart)).recorded for cart in self._carts}
+        deadline = self._now_s() + _HEALING_PATIENCE_S
+        while self._now_s() < deadline:
+            books = [await self._cart_books(cart) for cart in self._carts]
+            if all(book.acknowledged >= recorded[cart] for cart, book in zip(self._carts, books, strict=True)):
+                break
         self._recovered_s = self._now_s() - self._last_fault_s
 
     async def _settled(self) -> Ledgers:
@@ -286,15 +304,15 @@ class FaultDay:
                     return ledgers
             await asyncio.sleep(0.5)
 
-    async def _epoch(self, cart: int) -> int:
-        deadline = self._now_s() + 30
+    async def _cart_books(self, cart: int) -> CartBooks:
+        deadline = self._now_s() + _HEALING_PATIENCE_S
         while True:
             try:
-                return (await self._shop.cart_books(cart)).epoch
+                return await self._shop.cart_books(cart)
             except ProcessFailedError:
                 if self._now_s() > deadline:
                     raise
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.2)
 
     async def _last_visits(self) -> list[Check]:
         """Let one more shopper be served at each cart, compare mirrors meanwhile, and then the books of the day."""
@@ -303,7 +321,7 @@ class FaultDay:
         for _ in range(_LAST_TRIES):
             waiting -= await self._serve(sorted(waiting))
         ledgers = await self._settled()
-        new = [cart for cart in self._carts if await self._epoch(cart) != self._epochs[cart]]
+        new = [cart for cart in self._carts if (await self._cart_books(cart)).epoch != self._epochs[cart]]
         checks = self._verdict(ledgers, new, waiting, await self._double_charges(), await self._verify())
         self._print(ledgers, checks)
         return checks
@@ -443,7 +461,19 @@ class _Lingering(Trip):
     async def _leave(self) -> None:
         self._standing.set()
         await self._on.wait()
-        await super()._leave()
+        try:
+            await super()._leave()
+        finally:
+            await self._insist()
+
+    async def _insist(self) -> None:
+        """Whoever has paid does not go without the goods, however long it takes the shop to say so."""
+        for _ in range(_TIMES_INSISTED):
+            state = await self._phone.until(lambda state: state.phase != "paying", _PAYING_PATIENCE_S)
+            if state is None or not state.exit_token or state.phase != "paid":
+                return
+            async with self._lane.turn():
+                await self._pass_lane(state.exit_token)
 
 
 def _check(name: str, seen: str, wanted: str, *, holds: bool) -> Check:

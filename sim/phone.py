@@ -10,6 +10,10 @@ import httpx
 import msgspec
 
 _OBSERVED = re.compile(r'data-observed-us="(\d+)"')
+_ATTEMPTS = 240
+"""Half a second each: two minutes, and far more where the store lets us wait."""
+_ATTEMPTS_REFUSED = 20
+"""Of these, how often something may go wrong inside before a person believes it."""
 _STREAM_TIMEOUT = httpx.Timeout(10.0, read=45.0)
 """The store sends a heartbeat every 15 s; three missed ones are a dead stream."""
 
@@ -125,7 +129,8 @@ class HttpPhone:
             await asyncio.sleep(float(answer.headers.get("Retry-After", "0.5")))
 
     async def _post(self, path: str, **form: str) -> None:
-        while True:
+        """Press a button, and again for a while when nobody answers or something went wrong inside, as people do."""
+        for attempt in range(_ATTEMPTS):
             try:
                 answer = await self._http.post(path, data=form, headers={"X-CSRF": self._csrf})
             except httpx.TransportError:
@@ -134,7 +139,11 @@ class HttpPhone:
             if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
                 await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
                 continue
-            break
+            if answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR or attempt >= _ATTEMPTS_REFUSED:
+                break
+            await asyncio.sleep(1)
+        else:
+            raise RefusedError("phone", "the store does not answer")
         if answer.is_error:
             try:
                 said = answer.json()

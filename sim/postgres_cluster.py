@@ -46,7 +46,7 @@ class PostgresCluster:
             command=self._as_user(
                 _found("postgres"), "-D", str(self._folder / "data"), "-k", str(self._folder), "-c", "listen_addresses="
             ),
-            whole_group=True,
+            with_children=True,
         )
 
     async def ready(self) -> None:

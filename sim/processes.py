@@ -25,8 +25,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     command: Sequence[str]
     host: str = "127.0.0.1"
     port: int | None = None
-    whole_group: bool = False
-    """Its children share its memory and are killed with it."""
+    with_children: bool = False
+    """Its children share its memory, and a crash takes all of them."""
     environment: Mapping[str, str] = {}
 
 
@@ -99,10 +99,11 @@ class Processes:
         process = self._running[name]
         if process.returncode is not None:
             return False
-        if self._programs[name].whole_group:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+        children = _children(process.pid) if self._programs[name].with_children else ()
+        process.kill()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         return True
 
     def last_words(self, name: str) -> str:
@@ -174,3 +175,14 @@ def free_port(wanted: int) -> int:
 def _listens(host: str, port: int) -> bool:
     with contextlib.closing(socket.socket()) as probe:
         return probe.connect_ex((host, port)) == 0
+
+
+def _children(parent: int) -> Sequence[int]:
+    """Return the processes that a process has started and that still run (proc(5))."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            # pid (name) state ppid; the name may hold anything, brackets included.
+            if int(status.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(status.parent.name))
+    return found

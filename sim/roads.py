@@ -21,6 +21,7 @@ _NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 """From linux/sched.h."""
 _CHUNK = 1 << 16
+_Reach = Callable[[], Coroutine[Any, Any, socket.socket]]
 
 
 class Roads(Protocol):
@@ -35,6 +36,7 @@ class Roads(Protocol):
         ...
 
     async def open(self, carts: int, broker_port: int, screen_ports: Sequence[int]) -> None: ...
+
     def broker(self, cart: int) -> tuple[str, int]:
         """Return host and port under which a cart reaches the broker; only after `open`."""
         ...
@@ -73,7 +75,7 @@ class NamespaceRoads:
         self._net = f"10.{200 + number % 50}.{number // 50 % 250}"
         self._carts = 0
         self._port = 0
-        self._screens: list[asyncio.Server] = []
+        self._screens: list[_Relay] = []
 
     @property
     def address(self) -> str:
@@ -88,7 +90,8 @@ class NamespaceRoads:
         for cart in range(1, carts + 1):
             await self._lay(cart)
         for cart, port in enumerate(screen_ports, start=1):
-            self._screens.append(await _relay(port, self._screen(cart, port)))
+            self._screens.append(relay := _Relay(self._screen(cart, port)))
+            await relay.open(port)
 
     def broker(self, cart: int) -> tuple[str, int]:
         del cart
@@ -104,8 +107,9 @@ class NamespaceRoads:
         await _ip("link", "set", self._name(cart), "up")
 
     async def close(self) -> None:
-        for server in self._screens:
-            server.close()
+        for relay in self._screens:
+            await relay.close()
+        self._screens.clear()
         for cart in range(1, self._carts + 1):
             with contextlib.suppress(ProcessFailedError):
                 await _ip("netns", "delete", self._name(cart))  # takes the cable's both ends with it
@@ -125,7 +129,7 @@ class NamespaceRoads:
     def _name(self, cart: int) -> str:
         return f"{self._mark}c{cart}"
 
-    def _screen(self, cart: int, port: int) -> Callable[[], Coroutine[Any, Any, socket.socket]]:
+    def _screen(self, cart: int, port: int) -> _Reach:
         """Return how to reach the screen of a cart: whoever stands before it sees it, with or without a road."""
 
         async def reach() -> socket.socket:
@@ -145,7 +149,7 @@ class ProxyRoads:
         self.address = "127.0.0.1"
         self._open_road: dict[int, asyncio.Event] = {}
         self._ports: dict[int, int] = {}
-        self._servers: list[asyncio.Server] = []
+        self._relays: list[_Relay] = []
 
     async def open(self, carts: int, broker_port: int, screen_ports: Sequence[int]) -> None:
         del screen_ports  # they are on loopback like everything else
@@ -160,7 +164,8 @@ class ProxyRoads:
             self._open_road[cart] = passable = asyncio.Event()
             passable.set()
             self._ports[cart] = free_port(0)
-            self._servers.append(await _relay(self._ports[cart], reach, passable))
+            self._relays.append(relay := _Relay(reach, passable))
+            await relay.open(self._ports[cart])
 
     def broker(self, cart: int) -> tuple[str, int]:
         return "127.0.0.1", self._ports[cart]
@@ -176,9 +181,9 @@ class ProxyRoads:
         self._open_road[cart].set()
 
     async def close(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        for relay in self._relays:
+            await relay.close()
+        self._relays.clear()
 
 
 async def _ip(*arguments: str) -> None:
@@ -204,29 +209,45 @@ def _socket_in(namespace: Path) -> socket.socket:
     return line
 
 
-async def _relay(
-    port: int, reach: Callable[[], Coroutine[Any, Any, socket.socket]], passable: asyncio.Event | None = None
-) -> asyncio.Server:
-    """Listen on a port of loopback and pass on what comes to a line that `reach` opens, both ways."""
+class _Relay:
+    """Passes on what comes to a port of loopback to a line that `reach` opens, both ways, while it is `passable`."""
 
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            there_reader, there_writer = await asyncio.open_connection(sock=await reach())
-            await asyncio.gather(
-                _pass_on(reader, there_writer, passable), _pass_on(there_reader, writer, passable),
-                return_exceptions=True,
-            )  # fmt: skip
-        writer.close()
+    def __init__(self, reach: _Reach, passable: asyncio.Event | None = None) -> None:
+        self._reach, self._passable = reach, passable
+        self._carrying: set[asyncio.Task[None]] = set()
 
-    return await asyncio.start_server(carry, "127.0.0.1", port)
+    async def open(self, port: int) -> None:
+        self._server = await asyncio.start_server(self._taken, "127.0.0.1", port)
 
+    async def close(self) -> None:
+        self._server.close()
+        for task in self._carrying:
+            task.cancel()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passable: asyncio.Event | None) -> None:
-    try:
+    def _taken(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        carrying = asyncio.create_task(self._carry(reader, writer))
+        self._carrying.add(carrying)
+        carrying.add_done_callback(self._carrying.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
+        try:
+            there_reader, there_writer = await asyncio.open_connection(sock=await self._reach())
+            writers.append(there_writer)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass_on(reader, there_writer))
+                both.create_task(self._pass_on(there_reader, writer))
+        except* OSError:
+            pass  # one end is gone; the other hears of it now
+        finally:
+            for end in writers:
+                end.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(_CHUNK):
-            if passable is not None:
-                await passable.wait()
+            if self._passable is not None:
+                await self._passable.wait()
             writer.write(chunk)
             await writer.drain()
-    finally:
         writer.close()

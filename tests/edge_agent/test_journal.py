@@ -26,6 +26,7 @@ from cart_protocol.ids import (
     TokenId,
 )
 from cart_protocol.messages import CartTime, Recorded
+from edge_agent.core import payment
 from edge_agent.core.events import (
     CartReported,
     Fact,
@@ -187,6 +188,15 @@ class Contract:
             [("c1", "shopping", "s", "", "", False, 5), ("c2", "idle", None, "C1", "", False, 5)],
             [("captured", 240, 200, 100)], [("l", 5, 14)], [("not-scanned", "mia")],
         ]  # fmt: skip
+
+    def test_the_longest_words_that_payment_takes_from_outside_fit(self, journal: SqlJournal) -> None:
+        tender, amount = TenderId("t"), euros("1.00")
+        method = "m" * 32
+        assert payment._METHOD.fullmatch(method)
+        submitted = TenderSubmitted(tender=tender, order=OrderId("o"), amount=amount, method=method, page_key="p")
+        captured = TenderCaptured(tender=tender, amount=amount, reference="r" * 500)
+        journal.append([fact(submitted), fact(captured)], {})
+        assert [each.event for each in journal.replay()] == [submitted, captured]
 
     def test_what_was_acknowledged_survives_the_writers_death(self, address: str) -> None:
         """kill -9 in the middle of an append: every acknowledged group is whole, and at most one more."""

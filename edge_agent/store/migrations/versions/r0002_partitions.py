@@ -16,6 +16,10 @@ def upgrade() -> None:
         entry.add_column(sa.Column("fence", sa.BigInteger, nullable=False, server_default="0"))
         entry.drop_constraint("pk_entry", type_="primary")
         entry.create_primary_key("pk_entry", ["partition", "number"])
+    # PostgreSQL holds a column to its length: what payment accepts must fit, and acquirers' references have no bound.
+    with op.batch_alter_table("tender") as tender:
+        tender.alter_column("method", type_=sa.String(32), existing_type=sa.String(16), existing_nullable=False)
+        tender.alter_column("reference", type_=sa.Text, existing_type=sa.String(80), existing_nullable=False)
     op.create_table(
         "lease",
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
