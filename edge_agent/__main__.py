@@ -95,6 +95,7 @@ def check(config: Config) -> None:
     """Say whether the configuration and all files it names can be used. Touches no device."""
     settings = read(config, Settings)
     store_id(settings.identity.store)
+    _check_cluster(settings)
     book = read_price_book(settings.price_book)
     Signer.load(settings.signing_key)
     people = StaffFile(settings.staff).everyone()
@@ -389,10 +390,7 @@ async def _place(
     cluster = settings.cluster
     if not cluster.shared:
         return _Place(Share())
-    if not settings.database.startswith("postgresql"):
-        raise ConfigurationError("cluster.shared: agents can only share a PostgreSQL; take it out, or set `database`")
-    if not set(cluster.home) <= set(range(cluster.partitions)):
-        raise ConfigurationError(f"cluster.home: {list(cluster.home)} are not all below {cluster.partitions}")
+    _check_cluster(settings)
     from edge_agent.store.lease import Leases  # noqa: PLC0415 - and psycopg with it, which SQLite's users do not need
 
     open_writer(settings.database).close()  # the tables are there, and up to date
@@ -408,6 +406,14 @@ async def _place(
     fences = await hold.wait(feed)
     structlog.get_logger("edge-agent").info("partitions", fences=fences)
     return _Place(Share(partitions=cluster.partitions, owner=leases.owner, fences=fences), hold)
+
+
+def _check_cluster(settings: Settings) -> None:
+    cluster = settings.cluster
+    if cluster.shared and not settings.database.startswith("postgresql"):
+        raise ConfigurationError("cluster.shared: agents can only share a PostgreSQL; take it out, or set `database`")
+    if not set(cluster.home) <= set(range(cluster.partitions)):
+        raise ConfigurationError(f"cluster.home: {list(cluster.home)} are not all below {cluster.partitions}")
 
 
 def _give_up(leases: LeaseBook) -> None:

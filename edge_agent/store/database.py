@@ -164,11 +164,11 @@ def _writer_on(engine: Engine) -> Writer:
 
 
 def _with_limits(url: URL) -> URL:
-    from edge_agent.store.postgresql import settings  # noqa: PLC0415 - and psycopg with it
+    from edge_agent.store.postgresql import REACH, settings  # noqa: PLC0415 - and psycopg with it
 
     given = url.query.get("options", "")
     options = f"{settings()} {given if isinstance(given, str) else ' '.join(given)}".strip()
-    return url.update_query_dict({"options": options, "application_name": AGENT_SESSION})
+    return url.update_query_dict({**REACH, "options": options, "application_name": AGENT_SESSION})
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

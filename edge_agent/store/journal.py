@@ -237,8 +237,15 @@ class SqlJournal:
                 return
 
     def _require_share(self) -> None:
-        if not self._share.owner and self._writer.read('SELECT 1 FROM "lease" LIMIT 1'):
-            raise JournalError(f"journal {self._address}: is shared by several agents; set cluster.shared here too")
+        """Refuse to have alone what several agents write or wrote: part of it would be overlooked."""
+        if self._share.owner:
+            return
+        ((partition,),) = self._writer.read('SELECT coalesce(max("partition"), 0) FROM "entry"')
+        if partition or self._writer.read('SELECT 1 FROM "lease" LIMIT 1'):
+            raise JournalError(
+                f"journal {self._address}: is shared by several agents; set cluster.shared and cluster.partitions "
+                "here too (a backup of it goes back to a PostgreSQL)"
+            )
 
     def _end(self, partition: int) -> int:
         ((number,),) = self._writer.read(

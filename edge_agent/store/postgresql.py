@@ -24,6 +24,17 @@ LIMITS = {
 so that whoever takes its carts over does not wait for its locks (PostgreSQL manual, section 20.11)."""
 
 
+REACH = {
+    "connect_timeout": "5",
+    "keepalives_idle": "2",
+    "keepalives_interval": "1",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "4000",
+}
+"""How soon a server that fell silent is noticed (libpq, "Parameter Key Words"): a parted network must not look like a
+slow disk. Of no effect on a unix socket."""
+
+
 def settings() -> str:
     """Return LIMITS as the connection option 'options' takes them."""
     return " ".join(f"-c {name}={value}" for name, value in LIMITS.items())

@@ -5,6 +5,7 @@ cart are one row. The same fold makes the tables anew from the log (edge_agent/s
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Table
@@ -128,7 +129,7 @@ class Changes:
 
 
 def _row(table: Table, key: _Key, change: _Change) -> tuple[Statement, Row]:
-    names = tuple(column.name for column in table.primary_key.columns)
+    names = _key_of(table)
     changes = tuple(change.values)
     if change.how is How.SET:
         adds = tuple(name for name, value in change.values.items() if isinstance(value, Plus))
@@ -143,6 +144,11 @@ def _row(table: Table, key: _Key, change: _Change) -> tuple[Statement, Row]:
         changes=changes if change.how is How.PUT else (), unset=change.unset,
     )  # fmt: skip
     return statement, (*key, *change.values.values(), *absent.values())
+
+
+@cache
+def _key_of(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.primary_key.columns)
 
 
 def _misfit(table: Table, keys: list[_Key]) -> ProjectionError:

@@ -281,6 +281,25 @@ class TestPostgresql(Contract):
         assert journal._writer.read("SHOW synchronous_commit") == [("on",)]
         assert journal._writer.read("SHOW fsync") == [("on",)]
 
+    def test_what_was_acknowledged_survives_the_servers_death(self) -> None:
+        """The database is taken down as by a power cut, and recovers."""
+        server = Postgres()
+        try:
+            server.start()
+            address = server.database()
+            with SqlJournal(address) as journal:
+                for seq in range(1, 50):
+                    journal.append([fact(heard(seq))], {C1: (3, seq)})
+                server.kill()
+                with pytest.raises(JournalError, match="nothing was written"):
+                    journal.append([fact(heard(50))], {C1: (3, 50)})
+            server.start()
+            with SqlJournal(address) as journal:
+                assert [each.event for each in journal.replay()] == [heard(seq) for seq in range(1, 50)]
+                assert journal.positions() == {C1: (3, 49)}
+        finally:
+            server.stop()
+
     def test_a_server_that_does_not_answer_is_named(self) -> None:
         with pytest.raises(JournalError, match=r"nowhere.*cannot be opened"):
             SqlJournal("postgresql+psycopg://shop@/db?host=/nowhere")

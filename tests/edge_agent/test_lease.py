@@ -1,16 +1,22 @@
 """Partitions and their leases: one writer each, taken over when silent, fenced out when late."""
 
+import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from cart_protocol.host.clock import HostClock
 from cart_protocol.ids import CartId, IncidentId
 from edge_agent.core.events import IncidentRaised, IncidentResolved, PriceBookAdopted
 from edge_agent.core.folds import Orders
 from edge_agent.core.partition import partition_of
+from edge_agent.store.backup import backup, restore
 from edge_agent.store.journal import FencedError, JournalError, Share, SqlJournal
 from edge_agent.store.lease import Leases
+from edge_agent.store.postgresql import settings
 from edge_agent.store.projections import ProjectionError
 from edge_agent.store.verify import verify
 from tests.edge_agent.shop_floor import a_price_book
@@ -122,6 +128,38 @@ def test_an_owner_frozen_inside_a_transaction_does_not_hold_the_partition(addres
     assert quick.held == {0: 2}
 
 
+def test_an_owner_frozen_in_the_middle_of_a_message_does_not_either(address: str, enter: Enter) -> None:
+    """Half of a statement is in the server's hands, and the rest never comes."""
+    frozen, quick = enter("frozen", SHORT_S), enter("quick")
+    frozen.claim([0])
+    with socket.socket(socket.AF_UNIX) as wire:
+        wire.connect(address.partition("host=")[2] + "/.s.PGSQL.5432")
+        options = f"user\0postgres\0database\0{address.partition('@/')[2].partition('?')[0]}\0options\0{settings()}\0\0"
+        wire.sendall(struct.pack("!ii", len(options) + 8, 3 << 16) + options.encode())
+        for statement in ("BEGIN", "SELECT * FROM lease WHERE partition = 0 FOR SHARE"):
+            until_ready(wire)
+            wire.sendall(query(statement))
+        until_ready(wire)
+        wire.sendall(query("INSERT INTO entry " + "x" * 1000)[:500])
+        began = time.monotonic()
+        while not quick.claim([0]):
+            time.sleep(0.05)
+        assert time.monotonic() - began < 20
+    assert quick.held == {0: 2}
+
+
+def query(statement: str) -> bytes:
+    """Return a simple Query (PostgreSQL manual, section 55.7)."""
+    return b"Q" + struct.pack("!i", len(statement) + 5) + statement.encode() + b"\0"
+
+
+def until_ready(wire: socket.socket) -> None:
+    """Read up to ReadyForQuery, whatever the transaction's state."""
+    seen = b""
+    while seen[-6:-1] != b"Z\0\0\0\5":
+        seen += wire.recv(65_536)
+
+
 def test_each_fact_goes_to_its_carts_partition_and_back(address: str, enter: Enter) -> None:
     leases = enter("a")
     leases.claim([0, 1])
@@ -185,6 +223,19 @@ def test_a_journal_is_divided_once(address: str, enter: Enter) -> None:
         enter("b", partitions=3)
     with pytest.raises(JournalError, match="shared by several agents"):
         SqlJournal(address)
+
+
+def test_a_divided_journal_is_never_opened_as_one(address: str, enter: Enter, tmp_path: Path) -> None:
+    """Restored to a single box, it would miss all but one partition."""
+    leases = enter("a")
+    leases.claim([0, 1])
+    with journal_of(address, leases) as journal:
+        journal.append([fact(heard(1, cart=ONE[0]))], {ONE[0]: (3, 1)})
+    backup(address, tmp_path / "backup", HostClock())
+    alone = f"sqlite:///{tmp_path / 'store.db'}"
+    restore(tmp_path / "backup", alone, HostClock())
+    with pytest.raises(JournalError, match="shared by several agents"):
+        SqlJournal(alone)
 
 
 def test_a_journal_written_undivided_is_not_divided(address: str, enter: Enter) -> None:

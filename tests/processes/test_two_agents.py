@@ -37,13 +37,15 @@ _PATIENCE_S = 90.0
 
 
 class Store:
-    """A store whose two agents, 'agent' and 'agent-2', share a database; each may be ended and started at will."""
+    """A store whose two agents, 'agent' and 'agent-2', share a database. What ends is started again, as by systemd."""
 
     def __init__(self, folder: Path, database: str) -> None:
         self.folder, self.database = folder, database
         first = _FIRST_PORT + os.getpid() % _BLOCKS * _PORTS
         self.broker_port, *self.web_ports = (free_port(port) for port in range(first, first + 3))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.ended: list[tuple[str, int]] = []
+        """Which program ended, and with which status."""
 
     def make(self) -> None:
         self._command("init", self.folder, "--store", STORE, "--name", "Two", "--state", self.folder / "state",
@@ -74,9 +76,19 @@ class Store:
     def signal(self, name: str, what: signal.Signals) -> None:
         self._running[name].send_signal(what)
 
-    async def ended(self, name: str) -> int:
-        """Wait for a process to end and return its status."""
-        running = self._running[name]
+    async def watch(self) -> None:
+        """Start again whatever ends."""
+        while True:
+            for name, running in self._running.items():
+                if running.poll() is not None:
+                    self.ended.append((name, running.wait()))
+                    self.start(name)
+            await asyncio.sleep(0.2)
+
+    async def take_down(self, name: str) -> int:
+        """End a program in good order, for good, and return its status."""
+        running = self._running.pop(name)
+        running.terminate()
         await until(lambda: running.poll() is not None, f"{name} ends")
         return running.wait()
 
@@ -95,6 +107,11 @@ class Store:
     def fences(self) -> dict[int, int]:
         """Return under which fence each partition was last written."""
         return dict(rows(self.database, "SELECT partition, max(fence) FROM entry GROUP BY partition"))
+
+    def written_under(self, fences: dict[int, int]) -> int:
+        """Return how many entries were written under these fences or lower ones."""
+        query = "SELECT count(*) FROM entry WHERE partition = {} AND fence <= {}"
+        return sum(rows(self.database, query.format(*each))[0][0] for each in fences.items())
 
     def link(self, cart: CartId) -> AsyncioMqttLink:
         own = self.folder / "carts" / cart
@@ -158,7 +175,7 @@ async def opened(store: Store) -> AsyncIterator[Fleet]:
     for name in ("broker", *AGENTS):
         store.start(name)
     fleet = Fleet(store)
-    running = asyncio.create_task(fleet.run())
+    running = asyncio.gather(fleet.run(), store.watch())
     try:
         yield fleet
         assert not running.done(), running.exception()
@@ -181,29 +198,28 @@ async def test_one_is_killed_one_is_frozen_and_nothing_is_lost_or_comes_twice(
 
         store.signal("agent", signal.SIGKILL)
         killed_s = await heard_again(fleet.carts)
-        await store.ended("agent")
-
-        store.start("agent")
-        await until(lambda: store.log("agent").count("standing-by") == 2, "the first agent stands by")
+        await until(lambda: ("agent", -signal.SIGKILL) in store.ended, "it is dead")
+        await until(lambda: store.log("agent").count("standing-by") >= 2, "it is back, and stands by")
         await heard_again(fleet.carts)
-        before = store.fences()
+
+        old = store.fences()
         store.signal("agent-2", signal.SIGSTOP)
         frozen_s = await heard_again(fleet.carts)
-        fences = store.fences()
+        written = store.written_under(old)
+        assert any(fence > old[partition] for partition, fence in store.fences().items()), "it was taken over"
         store.signal("agent-2", signal.SIGCONT)
-        assert await store.ended("agent-2") != 0, "the thawed agent ends by itself"
+        await until(lambda: any(name == "agent-2" and status > 0 for name, status in store.ended), "it ends by itself")
         await heard_again(fleet.carts)
 
         fleet.talking = False
         await until(lambda: not any(cart.waiting for cart in fleet.carts), "everything is acknowledged")
-        store.signal("agent", signal.SIGTERM)
-        assert await store.ended("agent") == 0, store.log("agent")[-2000:]
+        for name in AGENTS:
+            assert await store.take_down(name) in {0, -signal.SIGTERM}, store.log(name)[-2000:]
 
     print(f"\ntake-over: {killed_s:.1f} s after kill -9, {frozen_s:.1f} s after SIGSTOP (lease 3 s)")  # noqa: T201
     found = verify(store.database)
     assert found.findings == ()
-    assert all(fences[partition] > before[partition] for partition in (0, 1)), "both were taken over"
-    assert store.fences() == fences, "the thawed agent wrote nothing, and nobody took anything back"
+    assert store.written_under(old) == written, "the thawed agent wrote nothing"
     assert rows(store.database, "SELECT count(*) FROM entry WHERE kind = 'CartSnapshotAdopted'") == [(0,)]
     assert dict(rows(store.database, 'SELECT cart, seq FROM "position"')) == {
         cart.cart: cart.recorded for cart in fleet.carts
