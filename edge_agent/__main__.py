@@ -201,7 +201,7 @@ def status(
     config: Config,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print the books' sums. May run beside the agent."""
+    """Print the books' sums, and how much room they take and have left. May run beside the agent."""
     found = read_status(read(config, Settings).database)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from edge_agent.core.events import CartReported, decode
 from edge_agent.store.database import JournalError, said
+from edge_agent.store.room import JournalRoom
 from edge_agent.store.schema import ENTRY, INCIDENT, POSITION, SHOP_ORDER, TENDER, TOKEN
 
 
@@ -31,6 +32,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     incidents: int
     carts: dict[str, tuple[int, int]]
     """Per cart the (epoch, seq) up to which its stream is committed."""
+    journal_mb: float | None = None
+    """Size of a SQLite journal's file and of its write-ahead log, and what is free on their disk."""
+    log_mb: float | None = None
+    disk_free_mb: float | None = None
 
 
 def read_status(address: str) -> Status:
@@ -40,7 +45,12 @@ def read_status(address: str) -> Status:
         JournalError: there is no journal, or it cannot be read.
     """
     with reading(address) as connection:
-        return _status(connection)
+        status = _status(connection)
+    room = JournalRoom(address, 0).measure()
+    if room is None:
+        return status
+    journal, log, free = (round(size / 1_000_000, 1) for size in (room.journal, room.log, room.free))
+    return msgspec.structs.replace(status, journal_mb=journal, log_mb=log, disk_free_mb=free)
 
 
 @contextmanager

@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 import structlog
 
-from cart_protocol.ids import CartId, SessionId, ShopperId, StaffId
+from cart_protocol.ids import CartId, IncidentId, SessionId, ShopperId, StaffId
 from edge_agent.config import Limits
 from edge_agent.core import level
+from edge_agent.core.events import Fact, IncidentRaised
 from edge_agent.core.incident import ITSELF
 from edge_agent.core.level import Gauge, Level
 from edge_agent.core.refusals import BindRefusedError, NoRoomError
 from edge_agent.core.shop import Shop
+from edge_agent.ports import JournalFullError
 from edge_agent.services import levels
 from edge_agent.services.record import FULL_AGAIN_S
+from edge_agent.store.journal import SqlJournal
 from edge_agent.store.room import JournalRoom
+from edge_agent.store.status import read_status
 from tests.edge_agent.shop_floor import ALICE, BOB, MILK, ShopFloor, play
 from tests.small_disk import SmallDisk, small_disk
 
@@ -218,6 +222,36 @@ async def restarted(floor: ShopFloor) -> Shop:
 # ── a disk that is full ──────────────────────────────────────────────────────────────────────────────────────────
 
 SMALL = Limits(disk_warn_mb=10, disk_floor_mb=6, disk_reserve_mb=2)
+
+
+def test_a_journal_without_room_says_so_and_takes_the_same_append_later(tmp_path: Path) -> None:
+    with SqlJournal(f"sqlite:///{tmp_path / 'store.db'}") as journal:
+        ((pages,),) = journal._writer.read("PRAGMA page_count")
+        journal._writer.read(f"PRAGMA max_page_count = {pages}")
+        large = IncidentRaised(incident=IncidentId("i"), key="k", where="here", cause="test", sentence="x" * 100_000)
+        with pytest.raises(JournalFullError, match="make room on its disk"):
+            journal.append([Fact(1, large)], {})
+        assert list(journal.replay()) == []
+        journal._writer.read(f"PRAGMA max_page_count = {pages + 1_000}")
+        journal.append([Fact(1, large)], {})
+        assert [fact.event for fact in journal.replay()] == [large]
+
+
+def test_an_agent_can_start_on_a_disk_that_is_full_to_the_last_byte(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 8) as disk:
+        address = f"sqlite:///{disk.folder / 'store.db'}"
+        SqlJournal(address).close()
+        room = JournalRoom(address, 2 * MB)
+        assert room.lay_by()
+        disk.fill()
+        room.prepare()
+        with SqlJournal(address) as journal:
+            raised = IncidentRaised(incident=IncidentId("i"), key="k", where="here", cause="test", sentence="Look.")
+            journal.append([Fact(1, raised)], {})
+            assert not room.lay_by(), "there is no room for it"
+        found = read_status(address)
+        assert found.disk_free_mb is not None
+        assert found.disk_free_mb < 3
 
 
 def on_small_disk(tmp_path: Path, story: Callable[[ShopFloor, SmallDisk], Awaitable[None]]) -> None:
