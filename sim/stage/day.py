@@ -34,6 +34,8 @@ from sim.virtual_time import VirtualTimeLoop
 from sim.wires.air import Weather
 
 _OPENING_S = 5.0
+_FORGET_ME = 3
+"""Every third shopper asks to be forgotten after the visit."""
 _LONGEST_DAY_S = 4 * 3600.0
 """Virtual seconds after which a day that does not end is called a failure."""
 _SETTLE_S = 900.0
@@ -173,8 +175,9 @@ class Stage:
                 mine, character = len(crowd), crowd.pop()
                 lane = self.scenery.dice(f"lane {mine}").choice(self.store.lanes)
                 dice = self.scenery.dice(f"shopper {mine}")
+                phone = DirectPhone(self.store, mine, self.beside, forget_me=mine % _FORGET_ME == 0)
                 await Trip(
-                    character=character, shelves=self._shelves, phone=DirectPhone(self.store, mine, self.beside),
+                    character=character, shelves=self._shelves, phone=phone,
                     cart=cart, lane=lane, tally=self.tally, dice=dice,
                     items=self.scenery.dice(f"list {mine}").randint(*self.plan.items),
                 ).run()  # fmt: skip
@@ -228,6 +231,7 @@ class Stage:
         charged = self.acquirer.ledger.totals() if self.acquirer.ledger else None
         for machine in reversed(self.machines):
             await machine.switch_off()
+        self.witness.no_trace_of_the_forgotten(self.store.files())
         status = read_status(self.store.database)
         ledgers = Ledgers(
             store_paid_minor=status.paid_minor, store_orders_minor=status.orders_minor, recorded=recorded,

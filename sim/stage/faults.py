@@ -302,7 +302,7 @@ class Faults:
             return [self._rival(DirectPhone(store, 1_000 + self._rivals), detail)]
         if wish == "pay" and self._take(Kind.TWO_PAGES):
             return [
-                store.ask(lambda desk: desk.pay(shopper, detail, f"{shopper}-other-page")),
+                store.ask(lambda desk: desk.pay(shopper, detail, f"other-page-{len(self._noticed)}-{self._rivals}")),
                 store.ask(lambda desk: desk.freeze(shopper)),
             ]
         if wish in {"pay", "checkout"} and self._take(Kind.PHONE_AND_CONSOLE):

@@ -25,6 +25,8 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     promises: int
     struck: dict[str, int]
     deaths: int
+    forgotten: int
+    """Shoppers who asked to be, and were."""
     failure: str | None
     trace: tuple[str, ...] = ()
     digest: str = ""
@@ -54,6 +56,7 @@ def play(seed: int, trips: int, faults: Sequence[int] | None = None, *, whole: b
             events=sum(story.last for story in staged.witness.carts.values()), promises=staged.witness.checks,
             struck={str(kind): count for kind, count in injected.struck.items() if count},
             deaths=sum(machine.deaths for machine in staged.machines), failure=failure,
+            forgotten=len(staged.witness.forgotten),
             trace=tuple(staged.trace.newest(_TRACE_LINES)) if failure else (), digest=staged.trace.digest,
         )  # fmt: skip
 

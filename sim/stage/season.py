@@ -112,6 +112,7 @@ def _print_season(console: Console, days: list[Played], took_s: float) -> None:
         ("orders paid", sum(day.orders_paid for day in days)),
         ("cart events recorded", sum(day.events for day in days)),
         ("programs and machines that died", sum(day.deaths for day in days)),
+        ("shoppers forgotten", sum(day.forgotten for day in days)),
         ("promises checked", sum(day.promises for day in days)),
         ("days that failed", sum(day.failure is not None for day in days)),
         ("time", f"{took_s:.0f} s"),

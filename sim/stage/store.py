@@ -1,6 +1,7 @@
 """The store of the stage: the edge agent's services on a journal, a radio and lanes that can fail; and its phones."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,7 @@ class StagedStore(Machine):
     ) -> None:  # fmt: skip
         super().__init__("store", scenery.loop, platter, dice=scenery.dice("store/death"), trace=scenery.trace)
         self.database = f"sqlite:///{folder / 'store.db'}"
+        self._folder = folder
         self.station: Station | None = None
         self.lanes = [StagedLane(str(number), scenery, self) for number in range(2, 2 + lanes)]
         self.repeated = 0
@@ -134,6 +136,10 @@ class StagedStore(Machine):
         """Return how many payments wait for an answer."""
         return len(self._agent.recorder.shop.tenders.all_in_doubt()) if self._agent else 0
 
+    def files(self) -> list[Path]:
+        """Return what the store has on its disk."""
+        return [file for file in self._folder.iterdir() if file.is_file()]
+
     async def resolve_all(self, where: str, *, goods_paid: bool) -> int:
         """The attendant, at the console's own counter."""
         counter = self.counter
@@ -156,8 +162,12 @@ class StagedStore(Machine):
 class DirectPhone:
     """A phone at the counter itself, without pages (sim.phone.Phone); `beside` says what others do at its wishes."""
 
-    def __init__(self, store: StagedStore, number: int, beside: "Beside | None" = None) -> None:
+    def __init__(
+        self, store: StagedStore, number: int, beside: "Beside | None" = None, *, forget_me: bool = False
+    ) -> None:
         self.shopper = ShopperId(f"shopper-{number}")
+        self._number = number
+        self._forget_me = forget_me
         self._store = store
         self._payments = 0
         self._beside = beside
@@ -174,7 +184,7 @@ class DirectPhone:
     async def pay(self, method: str) -> None:
         self._payments += 1
         method = "card" if method == "test_ok" else method  # what goes wrong beyond that, the acquirer's script says
-        key = f"{self.shopper}-{self._payments}"
+        key = f"page-{self._number}-{self._payments}"
         await self._ask("pay", lambda counter: counter.pay(self.shopper, method, key), method)
 
     async def until(self, condition: Callable[[PhoneState], bool], timeout_s: float) -> PhoneState | None:
@@ -190,7 +200,10 @@ class DirectPhone:
             await self._changed(life, state, min(left, _LOOK_S))
 
     async def put_away(self) -> None:
-        """Nothing to close."""
+        """The visit is over: some want to be forgotten."""
+        if self._forget_me:
+            with contextlib.suppress(RefusedError):  # whoever has not paid or not left cannot be
+                await self._ask("forget", lambda counter: counter.forget(self.shopper))
 
     async def _changed(self, life: Life | None, state: PhoneState | None, patience_s: float) -> None:
         counter = self._store.counter

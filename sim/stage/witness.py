@@ -6,7 +6,8 @@ journal, money from the acquirer's ledger, gates and pads from their wires. The 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,10 @@ class Witness:
         self._trace = trace
         self._entries: list[bytes] = []
         self._doubtful_entries: list[bytes] | None = None
+        self._forgetting: tuple[ShopperId, ShopperId, Sequence[Fact]] | None = None
+        """Was being written when the program or its disk failed: it happened wholly, or not at all."""
+        self.forgotten: dict[ShopperId, ShopperId] = {}
+        """Shoppers who asked to be forgotten and were, and the pseudonym that stands for each."""
         self._tenders: dict[TenderId, tuple[OrderId, int]] = {}
         self._tokens: dict[TokenId, OrderId] = {}
         self._texts: dict[str, OrderId] = {}
@@ -166,9 +171,19 @@ class Witness:
     def journal_replayed(self, entries: Sequence[Fact]) -> None:
         """The store's program starts: the journal holds every commit, and the last one begun wholly or not at all."""
         bodies = [encode(fact.event) for fact in entries]
+        if self._forgetting is not None:
+            shopper, pseudonym, told = self._forgetting
+            self._forgetting = None
+            if any(_quoted(pseudonym) in body for body in bodies):
+                self.shopper_forgotten(shopper, pseudonym, told)
         known = len(self._entries)
+        if self.forgotten:
+            # A page's key is the shopper's too, and goes with the id.
+            self._entries = [_without_page_key(body) for body in self._entries]
+            bodies = [_without_page_key(body) for body in bodies]
         self.require(bodies[:known] == self._entries, f"store: of {known} committed facts {len(bodies)} came back")
-        new, doubtful = bodies[known:], self._doubtful_entries or []
+        new, doubtful = bodies[known:], [_without_page_key(body) for body in self._doubtful_entries or []]
+        new = [_without_page_key(body) for body in new]
         self.require(new in ([], doubtful), f"store: {len(new)} facts of an unfinished commit of {len(doubtful)}")
         self._doubtful_entries = None
         if new:
@@ -178,7 +193,25 @@ class Witness:
         self._doubtful_entries = [encode(fact.event) for fact in batch]
 
     def journal_full(self) -> None:
-        self._doubtful_entries = None
+        self._doubtful_entries = self._forgetting = None
+
+    def forgetting(self, shopper: ShopperId, pseudonym: ShopperId, told: Sequence[Fact]) -> None:
+        self._forgetting = (shopper, pseudonym, told)
+
+    def shopper_forgotten(self, shopper: ShopperId, pseudonym: ShopperId, told: Sequence[Fact]) -> None:
+        """The log names somebody else from now on; everything else in it is as it was."""
+        self._forgetting = None
+        self.forgotten[shopper] = pseudonym
+        self._entries = [body.replace(_quoted(shopper), _quoted(pseudonym)) for body in self._entries]
+        self.journal_committed(told)
+
+    def no_trace_of_the_forgotten(self, files: Iterable[Path]) -> None:
+        """Require that no byte of a forgotten shopper's id is left in these files."""
+        for file in files:
+            content = file.read_bytes()
+            for shopper in self.forgotten:
+                found = re.search(re.escape(shopper.encode()) + rb"(?!\d)", content)
+                self.require(found is None, f"{file.name}: shopper {shopper} was forgotten and is still there")
 
     def journal_committed(self, batch: Sequence[Fact]) -> None:
         self._doubtful_entries = None
@@ -354,6 +387,14 @@ class Witness:
             self._walked.setdefault(lane, set()).add(cleared)
 
 
+def _quoted(shopper: ShopperId) -> bytes:
+    return b'"' + shopper.encode() + b'"'
+
+
+def _without_page_key(body: bytes) -> bytes:
+    return re.sub(rb'"page_key":"[^"]*"', b'"page_key":""', body)
+
+
 _JUDGES: dict[type, Callable[[Witness, Any], None]] = {
     store.CartReported: Witness._cart_reported,  # noqa: SLF001 - its own table
     store.CartSnapshotAdopted: Witness._snapshot,  # noqa: SLF001
@@ -416,6 +457,16 @@ class WitnessedJournal(SqlJournal):
             raise
         self._witness.journal_committed(facts)
         return last
+
+    def forget(self, shopper: ShopperId, pseudonym: ShopperId, streams: Sequence[str], facts: Sequence[Fact]) -> bool:
+        self._witness.forgetting(shopper, pseudonym, facts)
+        try:
+            clean = super().forget(shopper, pseudonym, streams, facts)
+        except JournalFullError:
+            self._witness.journal_full()
+            raise
+        self._witness.shopper_forgotten(shopper, pseudonym, facts)
+        return clean
 
     def replay(self) -> Iterator[Fact]:
         found = list(super().replay())
