@@ -165,6 +165,7 @@ class Ledger:
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what was found may not be on the disk yet
         self._db.executescript(_SCHEMA)
         self._db.executescript(_NOTICE_SCHEMA)
         self.notices = NoticeOutbox(self._db, habits) if habits else None

@@ -64,6 +64,19 @@ def truncate_log(writer: Writer) -> bool:
     return not busy
 
 
+def make_certain(writer: Writer) -> None:
+    """Sync what an earlier run left in SQLite's log, before anybody builds on it; and end an erasure of that run.
+
+    A killed agent may have written a commit that was not synced. It is found at the next start as if it were durable;
+    were it acknowledged then, the next power cut would lose it for good.
+
+    Raises:
+        DatabaseError: it cannot be written.
+    """
+    if not truncate_log(writer):
+        writer.read("PRAGMA user_version=0")  # a reader keeps the log: any commit of our own syncs all of it
+
+
 def _written_anew(writer: Writer, shopper: ShopperId) -> bool:
     writer.read("VACUUM")
     return truncate_log(writer) and _is_clean(writer, shopper)

@@ -25,7 +25,7 @@ from edge_agent.core.events import (
 from edge_agent.core.partition import Routes, partition_of
 from edge_agent.ports import JournalFullError
 from edge_agent.store.database import JournalError, open_writer, shown
-from edge_agent.store.erasure import erase, scrub, truncate_log
+from edge_agent.store.erasure import erase, make_certain, scrub
 from edge_agent.store.projections import Changes
 from edge_agent.store.schema import ENTRY
 from edge_agent.store.writer import DatabaseError, How, SqliteWriter, Statement
@@ -74,7 +74,7 @@ class SqlJournal:
         self._writer = open_writer(address)
         try:
             if isinstance(self._writer, SqliteWriter):
-                truncate_log(self._writer)  # the last run may have died before it could, after an erasure
+                make_certain(self._writer)
             self._require_share()
             self._ends = {partition: self._end(partition) for partition in sorted(self._fences)}
         except (DatabaseError, JournalError) as error:
