@@ -76,7 +76,7 @@ class Agent:
         self._fleet = Fleet(link, self.recorder, self.presence, clock)
         self._bind = Bind(self.recorder, self.presence, new_id, binding_idle_s)
         self.settle = Settle(
-            self.recorder, acquirer, clock, new_id,
+            self.recorder, acquirer, new_id,
             issue_token=_issuer(store, sign, key_id, token_ttl_s), timeout_s=acquirer_timeout_s,
         )  # fmt: skip
         holds: dict[TokenId, LaneId] = {}
@@ -86,7 +86,7 @@ class Agent:
             for devices, span in zip(lanes, spans, strict=True)
         ]
         self.counter = Counter(
-            name, self.recorder, presence=self.presence, ingest=self.ingest, clock=clock, new_id=new_id,
+            name, self.recorder, presence=self.presence, ingest=self.ingest, new_id=new_id,
             levels=self.levels, lane_cards=self._lane_cards, pay_patience_s=acquirer_timeout_s + _PAY_MARGIN_S,
         )  # fmt: skip
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from cart_protocol.host.clock import Clock
 from cart_protocol.ids import CartId, IncidentId, OrderId, ShopperId, StaffId
 from edge_agent.core import binding, command, console_picture, erasure, incident, order, payment, picture
 from edge_agent.core.events import NewId, StoreEvent
@@ -33,7 +32,7 @@ class Counter:
     """
 
     def __init__(
-        self, store: str, recorder: Recorder, *, presence: Presence, ingest: Ingest, levels: Levels, clock: Clock,
+        self, store: str, recorder: Recorder, *, presence: Presence, ingest: Ingest, levels: Levels,
         new_id: NewId, lane_cards: Callable[[], tuple[LaneCard, ...]], pay_patience_s: float,
     ) -> None:  # fmt: skip
         self._store = store
@@ -41,7 +40,6 @@ class Counter:
         self._presence = presence
         self._ingest = ingest
         self._levels = levels
-        self._clock = clock
         self._new_id = new_id
         self._lane_cards = lane_cards
         self._pay_patience_s = pay_patience_s
@@ -246,7 +244,7 @@ class Counter:
 
     def _around(self) -> Surroundings:
         return Surroundings(
-            store=self._store, revision=self._recorder.changes.revision, now_ms=self._clock.wall_ms(),
+            store=self._store, revision=self._recorder.changes.revision, now_ms=self._recorder.time.now_ms(),
             online=frozenset(self._presence.online),
         )  # fmt: skip
 

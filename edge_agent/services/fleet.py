@@ -40,7 +40,7 @@ class Fleet:
     def _repeat(self) -> None:
         """Send again what has waited long enough; forget what is answered or expired."""
         now_us = self._clock.monotonic_us()
-        waiting = self._recorder.shop.commands.open(self._clock.wall_ms())
+        waiting = self._recorder.shop.commands.open(self._recorder.time.now_ms())
         self._sent_us = {sent.command: self._sent_us.get(sent.command, 0) for sent in waiting}
         for sent in waiting:
             due = not self._sent_us[sent.command] or now_us - self._sent_us[sent.command] >= REPEAT_S * 1_000_000
@@ -50,6 +50,9 @@ class Fleet:
     def _send(self, sent: CommandSent) -> None:
         self._sent_us[sent.command] = self._clock.monotonic_us()
         command = Command(
-            id=sent.command, expires_ms=sent.expires_ms, instruction=sent.instruction, sent_ms=self._clock.wall_ms()
+            id=sent.command,
+            expires_ms=sent.expires_ms,
+            instruction=sent.instruction,
+            sent_ms=self._recorder.time.now_ms(),
         )
         self._link.send(command, sent.cart)

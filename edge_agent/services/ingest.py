@@ -88,7 +88,7 @@ class Ingest:
 
     def greet(self) -> None:
         """Have every cart say anew where it stands."""
-        self._link.send(StoreBirth(wall_ms=self._clock.wall_ms()))
+        self._link.send(StoreBirth(wall_ms=self._recorder.time.now_ms()))
 
     @property
     def repeated(self) -> int:

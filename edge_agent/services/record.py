@@ -17,6 +17,7 @@ from edge_agent.core.refusals import NoRoomError, RefusedError
 from edge_agent.core.shop import Shop
 from edge_agent.ports import Journal, JournalFullError
 from edge_agent.services.changes import Changes
+from edge_agent.services.store_time import StoreTime
 
 Decide = Callable[[Shop, int], Sequence[StoreEvent]]
 """Pure: given the shop and the store's wall clock (ms), return what happens now, or refuse by a named error."""
@@ -100,6 +101,7 @@ class Recorder:
         make_room: Callable[[], bool] = lambda: False, partitions: int = 1,
     ) -> None:  # fmt: skip
         self.shop = Shop(partitions)
+        self.time = StoreTime(clock)
         self.changes = changes or Changes()
         self._journal = journal
         self._clock = clock
@@ -112,7 +114,6 @@ class Recorder:
         self._progress: Callable[[], None] = lambda: None
         self._began_us: int | None = None
         self._took_us = 0
-        self._last_ms = 0
         self.commits = 0
         self.refused_posts = 0
         """Posted decisions (nobody waited for them) that were refused."""
@@ -139,7 +140,7 @@ class Recorder:
         count = 0
         for fact in self._journal.replay():
             self.shop.evolve(fact)
-            self._last_ms = max(self._last_ms, fact.at_ms)
+            self.time.seen(fact.at_ms)
             count += 1
             if count % _REPLAYED == 0:
                 progress()
@@ -246,7 +247,7 @@ class Recorder:
         facts, positions = await asyncio.to_thread(taking.take)
         for fact in facts:
             self.shop.evolve(fact)
-            self._last_ms = max(self._last_ms, fact.at_ms)
+            self.time.seen(fact.at_ms)
         taking.positions.set_result(positions)
         self.changes.bump()
 
@@ -277,7 +278,7 @@ class Recorder:
             self._publish(facts)
 
     async def _erased(self, shopper: ShopperId, pseudonym: ShopperId) -> list[Fact]:
-        now_ms = self._last_ms = max(self._last_ms, self._clock.wall_ms())
+        now_ms = self.time.now_ms()
         facts = [Fact(now_ms, event) for event in erasure.forget(self.shop, shopper, pseudonym)]
         if not facts:
             return []
@@ -338,8 +339,7 @@ class Recorder:
             raise
 
     def _decide(self, asked: _Submitted | _Posted, group: _Group) -> None:
-        # The journal's time never runs backwards, whatever the machine's clock does.
-        now_ms = self._last_ms = max(self._last_ms, self._clock.wall_ms())
+        now_ms = self.time.now_ms()
         if isinstance(asked, _Submitted):
             self._decide_for(asked.decide, asked.answer, now_ms, group)
             return

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 import msgspec
 import structlog
 
-from cart_protocol.host.clock import Clock
 from cart_protocol.ids import OrderId, TenderId, TokenId
 from edge_agent.core import payment
 from edge_agent.core.events import (
@@ -47,7 +46,7 @@ class Settle:
     """
 
     def __init__(
-        self, recorder: Recorder, acquirer: Acquirer, clock: Clock, new_id: NewId, *,
+        self, recorder: Recorder, acquirer: Acquirer, new_id: NewId, *,
         issue_token: IssueToken, timeout_s: float,
     ) -> None:  # fmt: skip
         self.failures = 0
@@ -56,7 +55,6 @@ class Settle:
         """Notices about something that is no payment of ours."""
         self._recorder = recorder
         self._acquirer = acquirer
-        self._clock = clock
         self._new_id = new_id
         self._issue_token = issue_token
         self._timeout_s = timeout_s
@@ -193,7 +191,7 @@ class Settle:
                 self._give_token(token.order)
 
     def _give_token(self, order_id: OrderId) -> None:
-        shop, now_ms = self._recorder.shop, self._clock.wall_ms()
+        shop, now_ms = self._recorder.shop, self._recorder.time.now_ms()
         order = shop.orders.by_id[order_id]
         if not payment.wants_token(shop, order, now_ms):
             return

@@ -110,7 +110,7 @@ def test_an_empty_secret_is_refused_with_the_remedy() -> None:
 def heed(tmp_path: Path) -> Iterator[Heed]:
     clock = TestClock()
     with SqlJournal(f"sqlite:///{tmp_path / 'store.db'}") as journal:
-        settle = Settle(Recorder(journal, clock), Bank(), clock, str, issue_token=lambda *_: ("", 0), timeout_s=3)
+        settle = Settle(Recorder(journal, clock), Bank(), str, issue_token=lambda *_: ("", 0), timeout_s=3)
         yield Heed(SignedNotices(SECRET.encode()), settle, clock)
 
 
