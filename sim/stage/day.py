@@ -191,15 +191,14 @@ class Stage:
         first: set[asyncio.Future[Any]] = {work, broken, *(machine.failed for machine in self.machines)}
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         broken.cancel()
-        for machine in self.machines:
-            if machine.failed.done():
-                work.cancel()
-                raise machine.failed.result()
         if not work.done():
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
-            return
-        work.result()
+        for machine in self.machines:
+            if machine.failed.done():
+                raise machine.failed.result()
+        if self.witness.violation is None:
+            work.result()
 
     async def settle(self) -> None:
         """Wait, with everything working again, until the last event and the last payment have arrived."""

@@ -112,7 +112,7 @@ class Machine:
 
     def excuse(self, for_s: float) -> None:
         """This machine's disk is being failed: the program may end for that, now or when it starts meanwhile."""
-        self._excused_until_s = self._loop.time() + for_s + _RESTART_S
+        self._excused_until_s = max(self._excused_until_s, self._loop.time() + for_s + _RESTART_S)
 
     # ── dying ────────────────────────────────────────────────────────────────────────────────────────────────────
 
