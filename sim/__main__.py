@@ -64,6 +64,9 @@ def stage(
     faults: Annotated[
         str, typer.Option(help="Play this one seed with its faults: 'all', 'none', or their numbers, e.g. 3,7.")
     ] = "",
+    whole: Annotated[
+        bool, typer.Option(help="With faults, too, render pixels and clock chips: some 0.9 s for a trip.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes for --seeds.")] = 2,
 ) -> None:
     """Run a shop in virtual time, in this one process, and check after every step what must never happen.
@@ -76,9 +79,9 @@ def stage(
 
     with_fixed_hashes()
     if seeds:
-        sys.exit(run_season(first=seed, seeds=seeds, trips=trips, jobs=jobs))
+        sys.exit(run_season(first=seed, seeds=seeds, trips=trips, jobs=jobs, whole=whole))
     if faults:
-        sys.exit(run_seed(seed=seed, trips=trips, faults=faults))
+        sys.exit(run_seed(seed=seed, trips=trips, faults=faults, whole=whole))
     sys.exit(run_day(trips=trips, carts=carts, seed=seed))
 
 

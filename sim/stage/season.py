@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from itertools import islice
 
 from rich.console import Console
@@ -37,14 +38,14 @@ def run_day(*, trips: int, carts: int, seed: int) -> int:
     return 0 if day.good else 1
 
 
-def run_seed(*, seed: int, trips: int, faults: str) -> int:
+def run_seed(*, seed: int, trips: int, faults: str, whole: bool = False) -> int:
     """Play one seed's day with its faults ('all', 'none' or numbers with commas) and print the trace if it fails."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     numbers = {"all": None, "none": []}.get(faults) if faults in {"all", "none"} else _numbers(faults)
     for fault in plan_faults(seed):
         if numbers is None or fault.number in numbers:
             console.print(f"  {fault}")
-    day = play(seed, trips, numbers)
+    day = play(seed, trips, numbers, whole=whole)
     console.print(
         f"{day.finished} of {trips} trips ended, {day.orders_paid} orders paid, {day.promises} promises checked"
     )
@@ -56,14 +57,14 @@ def run_seed(*, seed: int, trips: int, faults: str) -> int:
     return 1
 
 
-def run_season(*, first: int, seeds: int, trips: int, jobs: int) -> int:
+def run_season(*, first: int, seeds: int, trips: int, jobs: int, whole: bool = False) -> int:
     """Play `seeds` days with faults and print what struck and what broke; return the exit status."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # progress is to be seen in a file too
     console = Console(highlight=False, markup=False, soft_wrap=True)
     clock = HostClock()
     began_us = printed_us = clock.monotonic_us()
     days: list[Played] = []
-    for played in _played(first, seeds, trips, jobs):
+    for played in _played(first, seeds, trips, jobs, whole=whole):
         days += played
         now_us = clock.monotonic_us()
         if now_us - printed_us >= _PROGRESS_S * 1e6:
@@ -77,31 +78,31 @@ def run_season(*, first: int, seeds: int, trips: int, jobs: int) -> int:
     failed_days = [day for day in days if day.failure is not None]
     for day in failed_days[:_FAILURES_SHRUNK]:
         console.print(f"\nseed {day.seed}: {day.failure}\nshrinking …")
-        worst, faults = shrink(day.seed, day.trips)
+        worst, faults = shrink(day.seed, day.trips, partial(play, whole=whole))
         for fault in faults:
             console.print(f"  {fault}")
         _print_failure(console, worst)
-        console.print(f"again: {command(worst.seed, worst.trips, faults)}")
+        console.print(f"again: {command(worst.seed, worst.trips, faults)}{' --whole' if whole else ''}")
     return 1 if failed_days else 0
 
 
-def _played(first: int, seeds: int, trips: int, jobs: int) -> Iterator[list[Played]]:
+def _played(first: int, seeds: int, trips: int, jobs: int, *, whole: bool) -> Iterator[list[Played]]:
     chunks = (range(start, min(start + _CHUNK, first + seeds)) for start in range(first, first + seeds, _CHUNK))
     if jobs == 1:
         for chunk in chunks:
-            yield _play_chunk(chunk, trips)
+            yield _play_chunk(chunk, trips, whole=whole)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_play_chunk, chunk, trips) for chunk in islice(chunks, 2 * jobs)}
+        waiting = {pool.submit(_play_chunk, chunk, trips, whole=whole) for chunk in islice(chunks, 2 * jobs)}
         while waiting:
             done = next(as_completed(waiting))
             waiting.remove(done)
-            waiting |= {pool.submit(_play_chunk, chunk, trips) for chunk in islice(chunks, 1)}
+            waiting |= {pool.submit(_play_chunk, chunk, trips, whole=whole) for chunk in islice(chunks, 1)}
             yield done.result()
 
 
-def _play_chunk(chunk: range, trips: int) -> list[Played]:
-    return [play(seed, trips) for seed in chunk]
+def _play_chunk(chunk: range, trips: int, *, whole: bool) -> list[Played]:
+    return [play(seed, trips, whole=whole) for seed in chunk]
 
 
 def _print_season(console: Console, days: list[Played], took_s: float) -> None:
