@@ -4,6 +4,7 @@ A group of facts is folded first, so that each row is written once, as the group
 cart are one row. The same fold makes the tables anew from the log (edge_agent/store/verify.py).
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -36,6 +37,14 @@ _MOVE = Statement(
 
 class ProjectionError(RuntimeError):
     """A fact does not fit the tables, e.g. a token burned twice: memory and disk disagree, and we must not go on."""
+
+
+_MOST = (1 << 63) - 1
+"""What a database's integer holds."""
+
+
+_LONGEST_NAME = 200
+"""Characters of a name that are kept as they are; ours have 64 at most, a cart may say anything."""
 
 
 class Plus(int):
@@ -77,18 +86,20 @@ class Changes:
 
     def add(self, table: Table, key: _Key, values: dict[str, Any]) -> None:
         """Make a row."""
+        key = _names(key)
         rows = self._tables.setdefault(table, {})
         if key in rows:
             raise _misfit(table, [key])
-        rows[key] = _Change(How.ADD, values)
+        rows[key] = _Change(How.ADD, _storable(values))
 
     def put(self, table: Table, key: _Key, values: dict[str, Any], absent: Mapping[str, Any] | None = None) -> None:
         """Set `values` in a row, making it, with `absent` for the other columns, where there is none."""
-        self._merge(table, key, _Change(How.PUT, values, absent))
+        self._merge(table, _names(key), _Change(How.PUT, _storable(values), absent))
 
     def set(self, table: Table, key: _Key, values: dict[str, Any], unset: str = "") -> None:
         """Set `values` in a row that must be there, and whose column `unset`, if named, must still be empty."""
-        change = _Change(How.SET, values)
+        key = _names(key)
+        change = _Change(How.SET, _storable(values))
         known = self._tables.get(table, {}).get(key)
         if unset and known is not None and (known.unset == unset or known.values.get(unset) is not None):
             raise _misfit(table, [key])
@@ -144,6 +155,34 @@ def _row(table: Table, key: _Key, change: _Change) -> tuple[Statement, Row]:
         changes=changes if change.how is How.PUT else (), unset=change.unset,
     )  # fmt: skip
     return statement, (*key, *change.values.values(), *absent.values())
+
+
+def _storable(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what a database takes of what somebody said; the log keeps it as it was.
+
+    PostgreSQL has no place for U+0000 in a text (manual, section 8.3), no database one for a number beyond 64 bits. A
+    cart that reports such a thing must not stop the store: it would report it again after every start.
+    """
+    for name, value in values.items():
+        if isinstance(value, str):
+            if "\0" in value:
+                values[name] = value.replace("\0", "\ufffd")
+        elif isinstance(value, int) and not -_MOST <= value <= _MOST:
+            values[name] = type(value)(max(-_MOST, min(_MOST, value)))
+    return values
+
+
+def _names(key: _Key) -> _Key:
+    return tuple(map(_name, key))
+
+
+def _name(text: str) -> str:
+    """Return a name as an index takes it: PostgreSQL's holds 2,704 bytes of a row (manual, section 67.4.3)."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    if len(text) > _LONGEST_NAME:
+        text = f"{text[:_LONGEST_NAME]}…{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+    return text
 
 
 @cache
@@ -202,7 +241,7 @@ def _order(changes: Changes, event: facts.OrderPlaced, at_ms: int) -> None:
     })  # fmt: skip
     for line in event.lines:
         changes.add(ORDER_LINE, (event.order, line.line), {
-            "product": line.product, "name": line.name, "quantity": line.quantity, "mass_mg": line.mass,
+            "product": _name(line.product), "name": line.name, "quantity": line.quantity, "mass_mg": line.mass,
             "total_minor": line.price.total.minor, "tax_minor": line.price.tax.minor,
             "tax_class": line.price.tax_class, "book_version": line.price.book_version,
         })  # fmt: skip

@@ -1,5 +1,8 @@
 """The journal's tables. `entry` is the truth; READ_TABLES are projected from it, `lease` says who may write.
 
+Text has no length here and numbers are 64 bits wide: PostgreSQL would refuse what is longer, for ever, and with it the
+agent that was told it by a cart.
+
 A change here needs a revision in migrations/versions; a test holds the two against each other.
 """
 
@@ -12,7 +15,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
     Text,
 )
@@ -33,8 +35,8 @@ ENTRY = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False, server_default="0"),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("fence", BigInteger, nullable=False, server_default="0"),
-    Column("stream", String(80), nullable=False),
-    Column("kind", String(40), nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("kind", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index(None, "stream"),
@@ -44,7 +46,7 @@ and `fence` 0 where one agent has the store to itself; else the carts' partition
 
 POSITION = Table(
     "position", METADATA,
-    Column("cart", String(32), primary_key=True),
+    Column("cart", Text, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
 )  # fmt: skip
@@ -52,10 +54,10 @@ POSITION = Table(
 
 CART = Table(
     "cart", METADATA,
-    Column("cart", String(32), primary_key=True),
-    Column("phase", String(16), nullable=False),
-    Column("session", String(64)),
-    Column("code", String(16), nullable=False),
+    Column("cart", Text, primary_key=True),
+    Column("phase", Text, nullable=False),
+    Column("session", Text),
+    Column("code", Text, nullable=False),
     Column("faults", Text, nullable=False),
     Column("withdrawn", Boolean, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
@@ -63,46 +65,46 @@ CART = Table(
 
 SHOP_ORDER = Table(
     "shop_order", METADATA,
-    Column("order_id", String(64), primary_key=True),
-    Column("number", String(16), nullable=False),
+    Column("order_id", Text, primary_key=True),
+    Column("number", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False, unique=True),
-    Column("session", String(64), nullable=False),
-    Column("shopper", String(64), nullable=False),
-    Column("cart", String(32), nullable=False),
-    Column("currency", String(3), nullable=False),
+    Column("session", Text, nullable=False),
+    Column("shopper", Text, nullable=False),
+    Column("cart", Text, nullable=False),
+    Column("currency", Text, nullable=False),
     Column("total_minor", BigInteger, nullable=False),
     Column("settled_mg", BigInteger, nullable=False),
     Column("variance_mg2", BigInteger, nullable=False),
-    Column("tags", Integer, nullable=False),
+    Column("tags", BigInteger, nullable=False),
     Column("placed_ms", BigInteger, nullable=False),
-    Column("cancelled", String(40), nullable=False),
+    Column("cancelled", Text, nullable=False),
 )  # fmt: skip
 
 ORDER_LINE = Table(
     "order_line", METADATA,
-    Column("order_id", String(64), primary_key=True),
-    Column("line", String(64), primary_key=True),
-    Column("product", String(40), nullable=False),
+    Column("order_id", Text, primary_key=True),
+    Column("line", Text, primary_key=True),
+    Column("product", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("quantity", Integer, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
     Column("mass_mg", BigInteger, nullable=False),
     Column("total_minor", BigInteger, nullable=False),
     Column("tax_minor", BigInteger, nullable=False),
-    Column("tax_class", String(16), nullable=False),
-    Column("book_version", Integer, nullable=False),
+    Column("tax_class", Text, nullable=False),
+    Column("book_version", BigInteger, nullable=False),
     Index(None, "product"),
 )  # fmt: skip
 
 TENDER = Table(
     "tender", METADATA,
-    Column("tender", String(64), primary_key=True),
-    Column("order_id", String(64), nullable=False),
-    Column("method", String(32), nullable=False),
-    Column("currency", String(3), nullable=False),
+    Column("tender", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("currency", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("captured_minor", BigInteger, nullable=False),
     Column("refunded_minor", BigInteger, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("reference", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
@@ -111,29 +113,29 @@ TENDER = Table(
 
 TOKEN = Table(
     "token", METADATA,
-    Column("token", String(64), primary_key=True),
-    Column("order_id", String(64), nullable=False),
+    Column("token", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
-    Column("burned_at", String(32)),
+    Column("burned_at", Text),
     Column("burned_ms", BigInteger),
     Index(None, "order_id"),
 )  # fmt: skip
 
 INCIDENT = Table(
     "incident", METADATA,
-    Column("incident", String(64), primary_key=True),
-    Column("key", String(120), nullable=False),
-    Column("place", String(80), nullable=False),
-    Column("cause", String(40), nullable=False),
+    Column("incident", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("cause", Text, nullable=False),
     Column("sentence", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
-    Column("resolved_by", String(64), nullable=False),
+    Column("resolved_by", Text, nullable=False),
 )  # fmt: skip
 
 LEASE = Table(
     "lease", METADATA,
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("owner", String(64), nullable=False),
+    Column("owner", Text, nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("address", Text, nullable=False),
     Column("expires", DateTime(timezone=True), nullable=False),

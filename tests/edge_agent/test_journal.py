@@ -11,27 +11,37 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from cart_protocol.basket import CartEvent, CodeOffered, SessionBegan
+from cart_protocol.basket import CartEvent, CodeOffered, Position, SessionBegan
 from cart_protocol.ids import (
     CartId,
     CommandId,
     Epoch,
     IncidentId,
     LaneId,
+    LineId,
     OrderId,
+    OrderNumber,
+    ProductId,
     Seq,
     SessionId,
+    ShopperId,
     StaffId,
     TenderId,
     TokenId,
 )
+from cart_protocol.mass import Mass, Variance
 from cart_protocol.messages import CartTime, Recorded
+from cart_protocol.money import Money
+from cart_protocol.pricing.line import LinePrice
+from cart_protocol.pricing.price_book import SoldBy
 from edge_agent.core import payment
 from edge_agent.core.events import (
     CartReported,
     Fact,
     IncidentRaised,
     IncidentResolved,
+    OrderLine,
+    OrderPlaced,
     StoreEvent,
     TenderCaptured,
     TenderRefunded,
@@ -48,6 +58,7 @@ from edge_agent.store.database import JournalError, open_engine
 from edge_agent.store.journal import SqlJournal
 from edge_agent.store.projections import ProjectionError
 from edge_agent.store.schema import HEAD, METADATA
+from edge_agent.store.verify import verify
 from edge_agent.store.writer import SqliteWriter
 from tests.edge_agent.shop_floor import euros
 from tests.postgres import Postgres
@@ -74,6 +85,21 @@ CAPTURED = TenderCaptured(tender=TENDER, amount=euros("2.00"), reference="r")
 REFUNDED = TenderRefunded(tender=TENDER, amount=euros("0.50"), reference="x")
 RAISED = IncidentRaised(incident=INCIDENT, key="k", where="lane l", cause="not-scanned", sentence="Look.")
 RESOLVED = IncidentResolved(incident=INCIDENT, staff=StaffId("mia"))
+
+
+def ordered(line: LineId, mass: Mass) -> OrderLine:
+    price = LinePrice(
+        book_version=1,
+        sold_by=SoldBy.PIECE,
+        unit=euros("1.20"),
+        total=euros("1.20"),
+        tax=euros("0.08"),
+        tax_class="A" * 99,
+    )
+    return OrderLine(
+        line=line, product=ProductId("p" * 9_000), name="n", quantity=10**12, mass=mass, nominal=mass,
+        nominal_variance=Variance(0), price=price, tagged=False,
+    )  # fmt: skip
 
 
 def rows(address: str, query: str) -> list[tuple[Any, ...]]:
@@ -197,6 +223,28 @@ class Contract:
         captured = TenderCaptured(tender=tender, amount=amount, reference="r" * 500)
         journal.append([fact(submitted), fact(captured)], {})
         assert [each.event for each in journal.replay()] == [submitted, captured]
+
+    def test_nothing_that_a_cart_can_say_stops_the_store(self, journal: SqlJournal, address: str) -> None:
+        """What the database refused would come again after every start of the agent."""
+        odd, long = "a\0b", "x" * 100_000
+        lines = tuple(
+            ordered(LineId(name), Mass(mass)) for name, mass in ((odd, 10**30), (long, 1), (long + "y", -(10**30)))
+        )
+        placed = OrderPlaced(
+            order=OrderId("o"), number=OrderNumber("1"), sequence=1, session=SessionId(long), shopper=ShopperId("s"),
+            cart=C1, frozen_at=Position(epoch=Epoch(3), seq=Seq(2)), lines=lines, total=euros("1.20"), taxes=(),
+            settled=Mass(10**30), variance=Variance(10**40), tags=10**12,
+        )  # fmt: skip
+        events: list[StoreEvent] = [
+            heard(1, CodeOffered(code=odd + long)),
+            heard(2, SessionBegan(session=SessionId(odd), command=CommandId(long))), placed, TenderCaptured(tender=TENDER, amount=Money(10**25, "EURO"), reference=odd),
+        ]  # fmt: skip
+        journal.append([fact(SUBMITTED)], {})
+        journal.append([fact(event) for event in events], {C1: (3, 2)})
+        assert [each.event for each in journal.replay()] == [SUBMITTED, *events]
+        assert rows(address, "SELECT count(*) FROM order_line") == [(3,)]
+        assert rows(address, "SELECT captured_minor FROM tender") == [((1 << 63) - 1,)]
+        assert verify(address).findings == ()
 
     def test_what_was_acknowledged_survives_the_writers_death(self, address: str) -> None:
         """kill -9 in the middle of an append: every acknowledged group is whole, and at most one more."""
