@@ -237,7 +237,8 @@ class Contract:
         )  # fmt: skip
         events: list[StoreEvent] = [
             heard(1, CodeOffered(code=odd + long)),
-            heard(2, SessionBegan(session=SessionId(odd), command=CommandId(long))), placed, TenderCaptured(tender=TENDER, amount=Money(10**25, "EURO"), reference=odd),
+            heard(2, SessionBegan(session=SessionId(odd), command=CommandId(long))),
+            placed, TenderCaptured(tender=TENDER, amount=Money(10**25, "EURO"), reference=odd),
         ]  # fmt: skip
         journal.append([fact(SUBMITTED)], {})
         journal.append([fact(event) for event in events], {C1: (3, 2)})
