@@ -23,7 +23,7 @@ Found_co = TypeVar("Found_co", covariant=True)
 Found = TypeVar("Found")
 _TORN = 4
 """Torn states at each point; the other kinds are tried all."""
-_CREATION = 0.05
+_CREATION = 0.03
 _AGAIN = 0.1
 """Share of states in which the power goes a second time, during recovery."""
 

@@ -195,6 +195,6 @@ def test_a_disk_that_only_pretends_to_sync_lets_a_spent_exit_be_used_again(
     exits: Groups, folder: Path, tell: Callable[[str, Report], None]
 ) -> None:
     story = JournalStory(exits, folder)
-    report = Enumeration(story, folder, 0.02, pretends=lambda name: name.endswith("-wal"), enough=600).run()
+    report = Enumeration(story, folder, 0.02, pretends=lambda name: name.endswith("-wal"), enough=400).run()
     tell("used exit tokens on a disk that pretends to sync the log, as a proof that it would be caught", report)
     assert any("could be used again" in complaint for complaint in report.complaints)
