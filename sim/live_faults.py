@@ -91,7 +91,7 @@ async def _whole(options: FaultOptions) -> int:
     except TimeoutError:
         console.print(f"given up: not done after {options.longest_s:.0f} s; logs in {folder / 'logs'}")
         return 2
-    except ProcessFailedError as error:
+    except (ProcessFailedError, OSError) as error:
         console.print(f"given up: {error}")
         return 2
     finally:

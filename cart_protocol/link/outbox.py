@@ -85,15 +85,22 @@ class SqliteOutbox:
         self._path, self._capacity = path, capacity
         self._reserve = DiskReserve(path.with_name(f"{path.name}.reserve"), disk_reserve)
         self._lock = threading.Lock()
-        try:
-            self._database = _open(path, epoch_source)
-        except _DamagedError:
-            self.replaced = _set_aside(path)
-            self._database = _open(path, epoch_source)
+        self._database = self._opened(epoch_source)
         epoch, acknowledged = self._row("SELECT epoch, acknowledged FROM meta")
         (seq,) = self._row("SELECT seq FROM basket")
         self._position, self._acknowledged = Position(epoch=Epoch(epoch), seq=Seq(seq)), int(acknowledged)
         self._reserve.lay_by()
+
+    def _opened(self, epoch_source: int) -> sqlite3.Connection:
+        try:
+            return _open(self._path, epoch_source)
+        except _DamagedError:
+            self.replaced = _set_aside(self._path)
+        except _NoRoomError:
+            # The log that a killed program left makes the file grow when it is brought in; then the log gives its room.
+            if not self._reserve.give_back():
+                raise
+        return _open(self._path, epoch_source)
 
     @property
     def position(self) -> Position:
@@ -269,6 +276,10 @@ class _DamagedError(Exception):
     """The file is no outbox that anybody can read."""
 
 
+class _NoRoomError(OutboxError):
+    """The disk is too full to open it."""
+
+
 def _open(path: Path, epoch: int) -> sqlite3.Connection:
     try:
         database = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None)
@@ -288,6 +299,8 @@ def _open(path: Path, epoch: int) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         if _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise _DamagedError from error
+        if _code(error) == sqlite3.SQLITE_FULL:
+            raise _NoRoomError(f"{path}: {error}; make room on that disk") from error
         busy = _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         remedy = "another program has it open: stop that one" if busy else "check the folder, its owner and the disk"
         raise OutboxError(f"{path}: {error}; {remedy}") from error

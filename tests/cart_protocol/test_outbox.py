@@ -1,5 +1,6 @@
 """The outbox on a real disk, and under kill -9. Started as a program, this file is the cart that gets killed."""
 
+import os
 import random
 import signal
 import sqlite3
@@ -334,6 +335,29 @@ def test_two_programs_cannot_have_the_same_outbox(
     tell(outbox, 1)
 
 
+@pytest.mark.parametrize("reserve", [0, 300_000])
+def test_a_cart_killed_on_a_disk_that_then_fills_starts_out_of_its_reserve(tmp_path: Path, reserve: int) -> None:
+    with small_disk(tmp_path / "disk", 8) as disk:
+        path = disk.folder / "outbox.db"
+        subprocess.run([sys.executable, __file__, str(path), str(reserve)], check=True)
+        disk.fill()
+        if not reserve:
+            with pytest.raises(OutboxError, match="make room on that disk"):
+                SqliteOutbox(path, 100, epoch_source=6)
+            disk.empty()
+        outbox = SqliteOutbox(path, 100, epoch_source=6, disk_reserve=reserve)
+        assert (outbox.position, outbox.price_book()) == (at(5, 0), LARGE)
+        outbox.close()
+
+
+LARGE = PriceBookIssue(version=1, book="x" * 200_000, signature="s")
+
+
+def _be_a_cart_killed_with_a_new_price_book(path: Path, reserve: int) -> None:
+    SqliteOutbox(path, 100, epoch_source=5, disk_reserve=reserve).keep_price_book(LARGE)
+    os._exit(0)  # nothing is closed: the log stays beside the file
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutboxError, match=r"nowhere/outbox\.db: unable to open database file; check the folder"):
         SqliteOutbox(tmp_path / "nowhere" / "outbox.db", capacity=100, epoch_source=6)
@@ -387,4 +411,6 @@ def _be_a_cart_until_killed(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[2:]:
+        _be_a_cart_killed_with_a_new_price_book(Path(sys.argv[1]), int(sys.argv[2]))
     _be_a_cart_until_killed(Path(sys.argv[1]))
