@@ -6,6 +6,7 @@ Before it serves, an empty journal gets a shop of carts that are bound to shoppe
 
 import argparse
 import asyncio
+import json
 import signal
 import tempfile
 from pathlib import Path
@@ -32,6 +33,7 @@ BOUND_AT = Seq(2)
 """Each cart has offered its code and begun its session: two events."""
 _CATALOGUE = Path(__file__).parents[1] / "edge_agent" / "catalogue" / "demo.toml"
 _LONG_MS = 3_600_000
+_GLANCE_S = 0.01
 
 
 def main() -> None:
@@ -45,7 +47,7 @@ def main() -> None:
 
 
 async def serve(port: int, database: str, carts: int) -> None:
-    """Serve until SIGTERM; prints 'ready' when the broker accepted us."""
+    """Serve until SIGTERM; prints 'ready' when the broker accepted us, and at the end how late the loop was."""
     clock, dice = HostClock(), HostDice()
     with SqlJournal(database) as journal, tempfile.TemporaryDirectory() as folder:
         if not journal.positions():
@@ -61,9 +63,23 @@ async def serve(port: int, database: str, carts: int) -> None:
         )  # fmt: skip
         agent.ingest.on_up(lambda: print("ready", flush=True))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, agent.stop)
+        late_ms: list[float] = []
+        watching = asyncio.create_task(_watch(late_ms))
         await agent.run()
+        watching.cancel()
+        late_ms.sort()
+        print(json.dumps({"late_p99_ms": late_ms[int(len(late_ms) * 0.99)], "late_most_ms": late_ms[-1]}), flush=True)
         await raw.close()
         await acquirer.close()
+
+
+async def _watch(late_ms: list[float]) -> None:
+    """Note how late the loop comes back to somebody who asked for 10 ms: so long waits a page."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _GLANCE_S
+        await asyncio.sleep(_GLANCE_S)
+        late_ms.append((loop.time() - due) * 1e3)
 
 
 def bind_all(journal: SqlJournal, carts: int, now_ms: int) -> None:

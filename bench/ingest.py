@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import create_engine, func, select
 
 from bench.agent import BOUND_AT
@@ -120,25 +121,27 @@ def ours(database: str, carts: int, events: int, batch: int = 1) -> dict[str, fl
     Raises:
         RuntimeError: the journal is not what was acknowledged.
     """
-    with _served(database, carts) as (port, agent_pid, broker_pid):
-        agent_s, broker_s = cpu_s(agent_pid), cpu_s(broker_pid)
-        found = _carts(port, carts, "--events", str(events), "--batch", str(batch))
-        found["agent_us"] = (cpu_s(agent_pid) - agent_s) / found["events"] * 1e6
-        found["broker_us"] = (cpu_s(broker_pid) - broker_s) / found["events"] * 1e6
-        found["agent_mb"] = resident_mb(agent_pid)
+    with _served(database, carts) as served:
+        agent_s, broker_s = cpu_s(served.agent), cpu_s(served.broker)
+        found = _carts(served.port, carts, "--events", str(events), "--batch", str(batch))
+        found["agent_us"] = (cpu_s(served.agent) - agent_s) / found["events"] * 1e6
+        found["broker_us"] = (cpu_s(served.broker) - broker_s) / found["events"] * 1e6
+        found["agent_mb"] = resident_mb(served.agent)
+    found |= served.late
     _audit(database, carts, int(found["events"]))
     return found
 
 
 def paced(database: str, carts: int, seconds: float, per_s: float = 200.0) -> dict[str, float]:
     """A big shop's peak: how long after it was published an event is acknowledged (which is after the commit)."""
-    with _served(database, carts) as (port, agent_pid, _):
-        at_rest_mb, agent_s = resident_mb(agent_pid), cpu_s(agent_pid)
-        found = _carts(port, carts, "--per-s", str(per_s), "--seconds", str(seconds))
-        found["agent_cpu"] = (cpu_s(agent_pid) - agent_s) / seconds
+    with _served(database, carts) as served:
+        at_rest_mb, agent_s = resident_mb(served.agent), cpu_s(served.agent)
+        found = _carts(served.port, carts, "--per-s", str(per_s), "--seconds", str(seconds))
+        found["agent_cpu"] = (cpu_s(served.agent) - agent_s) / seconds
         found["agent_mb_bound"] = at_rest_mb
-        found["agent_mb_after"] = resident_mb(agent_pid)
+        found["agent_mb_after"] = resident_mb(served.agent)
         found["carts"] = carts
+    found |= served.late
     _audit(database, carts, int(found["events"]))
     return found
 
@@ -150,9 +153,18 @@ def _carts(port: int, carts: int, *arguments: str) -> dict[str, float]:
     return found
 
 
+class _Served(msgspec.Struct):
+    """A broker's port, process ids, and, after the block, how late the agent's loop was."""
+
+    port: int
+    agent: int
+    broker: int
+    late: dict[str, float] = {}
+
+
 @contextlib.contextmanager
-def _served(database: str, carts: int) -> Iterator[tuple[int, int, int]]:
-    """A broker and an agent with `carts` bound carts; yields the broker's port, the agent's and the broker's pid."""
+def _served(database: str, carts: int) -> Iterator[_Served]:
+    """A broker and an agent with `carts` bound carts."""
     with broker() as running:
         command = [_PYTHON, "-m", "bench.agent", "--port", str(running.port), "--database", database]
         command += ["--carts", str(carts)]
@@ -161,9 +173,11 @@ def _served(database: str, carts: int) -> Iterator[tuple[int, int, int]]:
             try:
                 if agent.stdout.readline().strip() != "ready":
                     raise RuntimeError(f"the agent did not come up: {' '.join(command)}")
-                yield running.port, agent.pid, running.pid
+                served = _Served(running.port, agent.pid, running.pid)
+                yield served
             finally:
                 agent.send_signal(signal.SIGTERM)
+            served.late = json.loads(agent.stdout.readline())
 
 
 def _audit(database: str, carts: int, events: int) -> None:
@@ -203,7 +217,10 @@ def databases(backends: list[str], folder: Path | None) -> Iterator[Fresh]:
 def show(result: dict[str, Any]) -> None:
     for carts, found in result["throughput"].items():
         print(f"\n{carts} connections")
-        print(f"  {'':<26} {'events/s':>9} {'of raw':>7} {'bar':>5} {'agent us/event':>15} {'broker us/event':>16}")
+        print(
+            f"  {'':<26} {'events/s':>9} {'of raw':>7} {'bar':>5} {'agent us/event':>15} {'broker us/event':>16}"
+            f" {'loop late, p99 ms':>18}"
+        )
         for name, figures in found.items():
             ratio = result["ratios"][carts].get(name)
             bar = BARS.get(name)
@@ -211,6 +228,7 @@ def show(result: dict[str, Any]) -> None:
                 f"  {name:<26} {figures['per_s']:>9.0f} {'' if ratio is None else f'{ratio:.2f}':>7}"
                 f" {'' if bar is None else f'{bar:.1f}':>5}"
                 f" {figures.get('agent_us', figures.get('subscriber_us', 0)):>15.1f} {figures['broker_us']:>16.1f}"
+                f" {figures.get('late_p99_ms', 0):>18.1f}"
             )
     print()
     for backend, found in result["at_200_per_s"].items():
