@@ -52,7 +52,7 @@ async def serve(port: int, database: str, carts: int) -> None:
     with SqlJournal(database) as journal, tempfile.TemporaryDirectory() as folder:
         if not journal.positions():
             bind_all(journal, carts, clock.wall_ms())
-        settings = MqttSettings(host="127.0.0.1", port=port, tls=None, send_queue=20_000)
+        settings = MqttSettings(host="127.0.0.1", port=port, tls=None, send_queue=20_000, subscribe_qos=0)
         raw = AsyncioMqttLink(settings, client_id="agent", subscriptions=subscriptions_of_store(STORE))
         signer = Signer.create(Path(folder) / "signing.key")
         acquirer = open_acquirer("test:http://127.0.0.1:9", "", 1.0)

@@ -448,8 +448,9 @@ def _broker_link(settings: Settings) -> AsyncioMqttLink:
     broker = settings.broker
     tls = TlsFiles(authority=broker.authority, certificate=broker.certificate, key=broker.key)
     wire = MqttSettings(
-        host=broker.host, port=broker.port, tls=tls, keepalive_s=broker.keepalive_s, send_queue=_SEND_QUEUE
-    )
+        host=broker.host, port=broker.port, tls=tls, keepalive_s=broker.keepalive_s, send_queue=_SEND_QUEUE,
+        subscribe_qos=0,
+    )  # fmt: skip
     subscriptions = subscriptions_of_store(StoreId(settings.identity.store))
     name = settings.cluster.agent if settings.cluster.shared else AGENT
     return AsyncioMqttLink(wire, client_id=name, subscriptions=subscriptions)

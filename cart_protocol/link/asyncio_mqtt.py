@@ -187,7 +187,7 @@ class AsyncioMqttLink:
 
     def _subscribe(self, wire: Wire) -> None:
         if not wire.ended.done():
-            wire.write(packets.subscribe(_SUBSCRIPTION, self._subscriptions))
+            wire.write(packets.subscribe(_SUBSCRIPTION, self._subscriptions, qos=self._settings.subscribe_qos))
 
     def _subscribed(self, wire: Wire, suback: Suback) -> None:
         refused = [

@@ -235,7 +235,7 @@ class MqttLink:
 
     def _subscribe(self) -> None:
         if self._subscriptions:
-            self._client.subscribe([(topic, 1) for topic in self._subscriptions])
+            self._client.subscribe([(topic, self._settings.subscribe_qos) for topic in self._subscriptions])
         else:
             self._tell_up()
 

@@ -260,9 +260,9 @@ def connect(
     return _packet(_CONNECT << 4, head + _varint(len(properties)) + properties + payload)
 
 
-def subscribe(mid: int, topics: Sequence[str]) -> bytes:
-    """Return a SUBSCRIBE to all `topics` with QoS 1."""
-    body = b"".join(_text(topic) + b"\x01" for topic in topics)
+def subscribe(mid: int, topics: Sequence[str], *, qos: int = 1) -> bytes:
+    """Return a SUBSCRIBE to all `topics` with one QoS."""
+    body = b"".join(_text(topic) + bytes([qos]) for topic in topics)
     return _packet(_SUBSCRIBE << 4 | 2, mid.to_bytes(2, "big") + b"\x00" + body)
 
 

@@ -29,6 +29,8 @@ class MqttSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A dead peer is noticed after one and a half of these (MQTT 5.0, section 3.1.2.10)."""
     session_expiry_s: int = 3_600
     """How long the broker keeps our subscriptions and what came meanwhile."""
+    subscribe_qos: int = 1
+    """How the broker hands messages to us; 0 where the exchange brings again whatever is lost (decision 0009)."""
     receive_maximum: int = 1_000
     """Messages sent to us that nobody has received yet; more wait at the broker. Unsaid, mosquitto takes 20."""
     inbox: int = 10_000

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from edge_agent.store.schema import METADATA
-from edge_agent.store.writer import DatabaseError, How, Row, Statement, all_rows, one_row, type_names
+from edge_agent.store.writer import DatabaseError, How, Row, Statement, all_rows, some_rows, type_names
 
 LIMITS = {
     "idle_in_transaction_session_timeout": "2s",
@@ -87,7 +87,7 @@ class PostgresWriter:
     def _one_by_one(self, statement: Statement, rows: Sequence[Row]) -> int:
         one = self._for_one.get(statement)
         if one is None:
-            one = self._for_one[statement] = sql.SQL(one_row(statement, "%b"))
+            one = self._for_one[statement] = sql.SQL(some_rows(statement, "%b", 1))
         return sum(self._cursor.execute(one, row, prepare=True).rowcount for row in rows)
 
     def _all_at_once(self, statement: Statement, rows: Sequence[Row]) -> int:

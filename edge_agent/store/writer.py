@@ -9,12 +9,16 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Table
 
 Row = Sequence[Any]
+_TOGETHER = 50
+"""Rows that SQLite takes in one statement. With one row each, Python's driver lets go of the interpreter's lock for
+every row and has to get it back from a busy loop; 50 of our widest rows stay below 999 values, SQLite's old limit."""
 
 
 class DatabaseError(Exception):
@@ -86,7 +90,7 @@ class SqliteWriter:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
-        self._sql: dict[Statement, str] = {}
+        self._sql: dict[tuple[Statement, int], str] = {}
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -103,13 +107,26 @@ class SqliteWriter:
             raise
 
     def write(self, statement: Statement, rows: Sequence[Row]) -> int:
-        sql = self._sql.get(statement)
-        if sql is None:
-            sql = self._sql[statement] = one_row(statement, "?")
+        written = 0
         try:
-            return self._cursor.executemany(sql, rows).rowcount
+            if statement.how is not How.SET:
+                together = len(rows) - len(rows) % _TOGETHER
+                sql = self._of(statement, _TOGETHER)
+                for first in range(0, together, _TOGETHER):
+                    values = list(chain.from_iterable(rows[first : first + _TOGETHER]))
+                    written += self._cursor.execute(sql, values).rowcount
+                rows = rows[together:]
+            if rows:
+                written += self._cursor.executemany(self._of(statement, 1), rows).rowcount
         except sqlite3.Error as error:
             raise DatabaseError(str(error)) from error
+        return written
+
+    def _of(self, statement: Statement, rows: int) -> str:
+        sql = self._sql.get((statement, rows))
+        if sql is None:
+            sql = self._sql[statement, rows] = some_rows(statement, "?", rows)
+        return sql
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -127,12 +144,12 @@ class SqliteWriter:
         self._connection.close()
 
 
-def one_row(statement: Statement, mark: str) -> str:
-    """Return the SQL that takes one row, `mark` standing for each value."""
+def some_rows(statement: Statement, mark: str, rows: int) -> str:
+    """Return the SQL that takes so many rows (one, for SET), `mark` standing for each value."""
     if statement.how is How.SET:
         return _update(statement, mark)
-    values = ", ".join(mark for _ in statement.columns)
-    return f"{_insert(statement)} VALUES ({values}){_on_conflict(statement)}"
+    values = f"({', '.join(mark for _ in statement.columns)})"
+    return f"{_insert(statement)} VALUES {', '.join([values] * rows)}{_on_conflict(statement)}"
 
 
 def all_rows(statement: Statement, mark: str, types: Sequence[str]) -> str:
