@@ -81,7 +81,6 @@ class Cart(asyncio.Protocol):
         self._messages, self._batch, self._paced = messages, len(messages[0]) - 1, paced
         self._first, self._last = int(BOUND_AT), int(BOUND_AT) + share
         self._sent = self.acknowledged = self._first
-        self._mid = 0
         self._packets = Packets()
         self._sent_at: deque[tuple[int, float]] = deque()
         self.took_s: list[float] = []
@@ -127,11 +126,7 @@ class Cart(asyncio.Protocol):
         for piece in pieces[1:]:
             self._sent += 1
             payload += b"%d" % self._sent + piece
-        self._mid = self._mid % 65_535 + 1
-        return (
-            b"\x32" + varint(len(self._topic) + 3 + len(payload)) + self._topic + self._mid.to_bytes(2, "big") + b"\x00"
-            + payload
-        )  # fmt: skip
+        return b"\x30" + varint(len(self._topic) + 1 + len(payload)) + self._topic + b"\x00" + payload  # QoS 0
 
     def _greet(self) -> None:
         start = Position(epoch=EPOCH, seq=Seq(self._first))

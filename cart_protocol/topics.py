@@ -44,7 +44,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 
 TABLE = (
     Topic(message=Birth, leaf="birth", direction=Direction.UP),
-    Topic(message=Events, leaf="events", direction=Direction.UP),
+    Topic(message=Events, leaf="events", direction=Direction.UP, qos=0),
     Topic(message=Snapshot, leaf="snapshot", direction=Direction.UP),
     Topic(message=Presence, leaf="presence", direction=Direction.UP, retained=True),
     Topic(message=Ack, leaf="ack", direction=Direction.DOWN, qos=0, max_age_s=60),
