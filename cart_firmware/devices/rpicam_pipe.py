@@ -6,7 +6,6 @@ its own process down and not ours (measured, reference/hardware, section 1: 0.9 
 
 import asyncio
 import fcntl
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import cast
@@ -28,7 +27,8 @@ _PIPE_BYTES = 1 << 20
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 _PATIENCE_S = 1.0
 """How long a program may take to end when asked to, before it is killed."""
-_LAST_WORDS = 20
+_LAST_WORDS, _LONGEST_WORDS = 20, 8_192
+"""Lines and bytes that are kept of what a program said last."""
 
 
 def rpicam_command(settings: CameraSettings) -> list[str]:
@@ -141,7 +141,8 @@ class _Program(asyncio.SubprocessProtocol):
         self.ended = asyncio.Event()
         self._cutter = cutter
         self._take = take
-        self._words = deque[str](maxlen=_LAST_WORDS)
+        self._said = b""
+        """The newest of what it said; a line may come in several portions."""
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == _STDOUT:
@@ -149,14 +150,14 @@ class _Program(asyncio.SubprocessProtocol):
                 self.pictures += 1
                 self._take(luma)
         elif fd == _STDERR:
-            self._words.extend(data.decode(errors="replace").splitlines())
+            self._said = (self._said + data)[-_LONGEST_WORDS:]
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc  # the exit status says more
         self.ended.set()
 
     def last_words(self) -> str:
-        return "\n".join(self._words)
+        return "\n".join(self._said.decode(errors="replace").splitlines()[-_LAST_WORDS:])
 
 
 def _widen(transport: asyncio.SubprocessTransport) -> None:
