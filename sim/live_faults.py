@@ -46,6 +46,8 @@ _SEVERAL = 0.2
 """Share of moments at which more than one program is killed."""
 _RESTART_S = (0.0, 1.2)
 _PARTED_S, _FULL_S = (3.0, 14.0), (3.0, 8.0)
+_NEXT_COMES_S = 3.0
+"""Between two shoppers at one cart: what the last one left must be off the platform before the next session begins."""
 _LAST_TRIES = 4
 _TRIP_PATIENCE_S = 240.0
 _HEALING_PATIENCE_S = 240.0
@@ -331,6 +333,7 @@ class FaultDay:
         paid: set[int] = set()
 
         async def visit(cart: int) -> None:
+            await asyncio.sleep(_NEXT_COMES_S)
             tally = Tally()
             trip = self._trip(cart, tally)
             going = asyncio.create_task(self._visit(trip))
