@@ -20,7 +20,6 @@ from sim.stage.scene import STORE, Scenery
 from sim.stage.senses import Senses, ShortSenses, WholeSenses
 from sim.stage.witness import WitnessedOutbox
 from sim.virtual_time import SeededDice
-from sim.wires.air import Station
 
 _REACH_S = 0.25
 _OUTBOX_CAPACITY = 10_000
@@ -35,7 +34,6 @@ class StagedCart(Machine):
         name = f"c{number}"
         super().__init__(name, scenery.loop, platter, dice=scenery.dice(f"{name}/death"), trace=scenery.trace)
         self.cart = CartId(name)
-        self.station: Station | None = None
         self.senses: Senses = (WholeSenses if whole else ShortSenses)(scenery.loop, number)
         self._scenery, self._verifier = scenery, verifier
         self._outbox_path = folder / "outbox.db"
@@ -79,13 +77,6 @@ class StagedCart(Machine):
     def _exchange_disk(self) -> None:
         super()._exchange_disk()
         self._scenery.witness.disk_exchanged(self.cart)
-
-    def part(self, away_s: float) -> None:
-        """Roll into a corner without radio for a while."""
-        station = self.station
-        if station:
-            station.part()
-            self._loop.call_later(away_s, station.reach)
 
     @property
     def unacknowledged(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sim.disk import Platter
 from sim.stage.trace import Trace
 from sim.virtual_time import VirtualClock, VirtualTimeLoop
+from sim.wires.air import Station
 
 _Result = TypeVar("_Result")
 Main = Coroutine[Any, Any, None]
@@ -47,6 +48,8 @@ class Machine:
         self.name = name
         self.clock = VirtualClock(loop, name)
         self.platter = platter
+        self.station: Station | None = None
+        """Its radio, if it has one."""
         self.deaths = 0
         self.life: Life | None = None
         self._loop, self._dice, self._trace = loop, dice, trace
@@ -177,6 +180,13 @@ class Machine:
         if self._burial:
             await self._burial
             self._burial = None
+
+    def part(self, away_s: float) -> None:
+        """Let it be out of the broker's reach for a while."""
+        station = self.station
+        if station:
+            station.part()
+            self._loop.call_later(away_s, station.reach)
 
     # ── being asked ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -29,7 +29,6 @@ from sim.stage.machine import GoneError, Life, Machine, Main
 from sim.stage.scene import STORE, Scenery
 from sim.stage.witness import WitnessedJournal
 from sim.virtual_time import SeededDice
-from sim.wires.air import Station
 
 _Result = TypeVar("_Result")
 _AGAIN_S = 0.5
@@ -48,7 +47,6 @@ class StagedStore(Machine):
         super().__init__("store", scenery.loop, platter, dice=scenery.dice("store/death"), trace=scenery.trace)
         self.database = f"sqlite:///{folder / 'store.db'}"
         self._folder = folder
-        self.station: Station | None = None
         self.lanes = [StagedLane(str(number), scenery, self) for number in range(2, 2 + lanes)]
         self.repeated = 0
         """Events that arrived again, over all lives."""
@@ -91,13 +89,6 @@ class StagedStore(Machine):
             self._journal.close()
         for lane in self.lanes:
             lane.drop()
-
-    def part(self, away_s: float) -> None:
-        """The broker cannot be reached for a while."""
-        station = self.station
-        if station:
-            station.part()
-            self._loop.call_later(away_s, station.reach)
 
     # ── its counter, over a network that breaks with the program ─────────────────────────────────────────────────
 
