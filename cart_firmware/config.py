@@ -6,6 +6,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cart: str
@@ -51,6 +53,20 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Of a frame, in pixels."""
     frames_per_second: int = 15
     """Asked of the camera; it may deliver fewer."""
+    exposure_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 660
+    """Time of exposure; 0 lets the camera choose. The default moves a pack that goes by at 0.5 m/s by one module
+    (0.33 mm), which is the most that can be read (docs/HARDWARE.md); it takes a lamp."""
+    gain: Annotated[float, Meta(ge=0, le=1_000)] = 0.0
+    """Analogue gain, 1 is none; 0 lets the camera choose. With v4l2 the driver's own number (`v4l2-ctl -L`)."""
+    focus: Annotated[float, Meta(ge=0, le=10_000)] | None = None
+    """Where the lens is set, in dioptres: 1 divided by metres, 5 is 20 cm. Without it the camera does as it likes; a
+    fixed lens needs none. With v4l2 the driver's own number."""
+    region: tuple[Share, Share, Share, Share] = (0.0, 0.0, 1.0, 1.0)
+    """Left, top, width and height of what is looked at, as shares of the whole picture. rpicam and picamera2 show that
+    part of the sensor in a whole frame, which gives more pixels per module; the other cameras cut it out of theirs."""
+    lamp: str = ""
+    """A lamp that is lit while the camera is watched: 'PINS:NUMBER', such as 'lgpio:18', GPIO numbered as BCM. PINS is
+    gpiozero's pin factory or 'package.module:callable?key=value'. Empty where there is none, or it is always lit."""
 
 
 class Screen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

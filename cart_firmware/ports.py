@@ -60,6 +60,10 @@ class Frame(msgspec.Struct, frozen=True):
 class FrameSource(Protocol):
     """A camera. Frames that nobody took in time are dropped, oldest first."""
 
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """Settings that it does not honour: what was asked and what it does. Complete once it showed some pictures."""
+
     def frames(self) -> AsyncIterator[Frame]: ...
     async def close(self) -> None: ...
 

@@ -25,6 +25,8 @@ class BlockingDevice(Protocol):
     """What a camera library offers. Never called by two threads at once."""
 
     name: str
+    unmet: tuple[str, ...]
+    """Settings that it does not honour; see ports.FrameSource."""
 
     def read(self) -> NDArray[np.uint8] | None:
         """Return the next picture's brightness (height x width), or None when the camera gives none."""
@@ -42,6 +44,12 @@ class BlockingCamera:
         self._newest = NewestFrame()
         self._closing = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._told: tuple[str, ...] = ()
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """Settings that the camera does not honour; see ports.FrameSource."""
+        return self._device.unmet
 
     @property
     def dropped(self) -> int:
@@ -73,9 +81,15 @@ class BlockingCamera:
             luma = await asyncio.to_thread(self._device.read)
             if luma is not None:
                 self._newest.put(Frame(self._clock.monotonic_us(), luma))
+                self._tell()
                 continue
             _log.warning("camera.silent", device=self._device.name, again_in_s=_PAUSE_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), _PAUSE_S)
                 return
             await asyncio.to_thread(self._device.reopen)
+
+    def _tell(self) -> None:
+        if (unmet := self._device.unmet) != self._told:
+            self._told = unmet
+            _log.warning("camera.not-as-asked", device=self._device.name, unmet=unmet)

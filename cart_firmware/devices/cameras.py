@@ -6,9 +6,11 @@ from pathlib import Path
 
 from cart_firmware.config import CameraSettings
 from cart_firmware.devices.blocking_camera import BlockingCamera
+from cart_firmware.devices.camera_settings import check_region
+from cart_firmware.devices.lamp import LitCamera
 from cart_firmware.devices.opencv_camera import PictureFolder, V4l2Device, VideoFile
 from cart_firmware.devices.picamera2_camera import Picamera2Device, open_picamera2
-from cart_firmware.devices.rpicam_pipe import PipeCamera, rpicam_command
+from cart_firmware.devices.rpicam_pipe import PipeCamera, RpicamCamera
 from cart_firmware.ports import FrameSource
 from cart_protocol.host.clock import Clock
 from cart_protocol.host.configuration import ConfigurationError
@@ -19,13 +21,19 @@ should need no padding on any Pi; not verified on one."""
 
 
 def open_frame_source(settings: CameraSettings, clock: Clock) -> FrameSource:
-    """Return the camera; programs and threads start with the first iteration of its frames.
+    """Return the camera, with its lamp if it has one; programs and threads start with the first iteration of frames.
 
     Raises:
         ConfigurationError: the device cannot be opened as written; the text says what to do.
     """
     if settings.width <= 0 or settings.height <= 0 or settings.frames_per_second <= 0:
         raise ConfigurationError("camera: width, height and frames_per_second must be above zero")
+    check_region(settings.region)
+    camera = _camera(settings, clock)
+    return LitCamera(camera, settings.lamp) if settings.lamp else camera
+
+
+def _camera(settings: CameraSettings, clock: Clock) -> FrameSource:
     driver, _, place = settings.device.partition(":")
     match driver:
         case "rpicam" if not place:
@@ -58,13 +66,13 @@ def _rpicam(settings: CameraSettings, clock: Clock) -> FrameSource:
             "camera.device: rpicam-vid is not installed; on the Pi: apt install rpicam-apps-lite; "
             "elsewhere name another camera, such as 'v4l2:0'"
         )
-    return _pipe(rpicam_command(settings), settings, clock)
+    return RpicamCamera(settings, clock)
 
 
 def _pipe(command: list[str], settings: CameraSettings, clock: Clock) -> FrameSource:
     if shutil.which(command[0]) is None:
         raise ConfigurationError(f"camera.device: there is no program {command[0]!r} to run; correct its path")
-    return PipeCamera(command, settings.width, settings.height, clock)
+    return PipeCamera(command, settings, clock)
 
 
 def _words(command: str) -> list[str]:

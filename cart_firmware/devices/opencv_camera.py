@@ -1,9 +1,10 @@
 """Cameras that OpenCV opens: a V4L2 device, a video file, a folder of pictures."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -11,11 +12,21 @@ import structlog
 from numpy.typing import NDArray
 
 from cart_firmware.config import CameraSettings
+from cart_firmware.devices.camera_settings import asked, cropped, ignored, unmet
 from cart_firmware.ports import Frame
 from cart_protocol.host.clock import Clock
 from cart_protocol.host.configuration import ConfigurationError
 
 _log = structlog.get_logger(__name__)
+
+_EXPOSURE_MANUAL = 1
+"""V4L2_EXPOSURE_MANUAL (videodev2, v4l2_exposure_auto_type); OpenCV passes the number through."""
+_PROPERTY = {
+    "exposure_us": (cv2.CAP_PROP_EXPOSURE, 100),  # V4L2_CID_EXPOSURE_ABSOLUTE counts 100 us
+    "gain": (cv2.CAP_PROP_GAIN, 1),
+    "focus": (cv2.CAP_PROP_FOCUS, 1),
+}
+"""Settings, OpenCV's properties, and what one step of those is; gain and focus are the driver's own numbers."""
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".pgm")
 
@@ -27,6 +38,7 @@ class V4l2Device:
         self.name = f"v4l2:{number}"
         self._number = number
         self._settings = settings
+        self.unmet: tuple[str, ...] = ()
         self._capture = self._open()
         if not self._capture.isOpened():
             raise ConfigurationError(
@@ -35,7 +47,8 @@ class V4l2Device:
             )
 
     def read(self) -> NDArray[np.uint8] | None:
-        return _next_of(self._capture)
+        luma = _next_of(self._capture)
+        return None if luma is None else cropped(luma, self._settings.region)
 
     def reopen(self) -> None:
         self._capture.release()
@@ -50,7 +63,37 @@ class V4l2Device:
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height)
         capture.set(cv2.CAP_PROP_FPS, self._settings.frames_per_second)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if capture.isOpened():
+            self.unmet = adjust(capture, self._settings)
         return capture
+
+
+class Properties(Protocol):
+    """The part of cv2.VideoCapture by which a camera is adjusted."""
+
+    def set(self, prop: int, value: float, /) -> bool: ...
+    def get(self, prop: int, /) -> float: ...
+
+
+def adjust(capture: Properties, settings: CameraSettings) -> tuple[str, ...]:
+    """Set exposure, gain and focus of a V4L2 camera; return what it does not honour, its frame's size included."""
+    wanted, done = asked(settings), dict[str, float | None]()
+    if settings.exposure_us:
+        capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _EXPOSURE_MANUAL)
+    if settings.focus is not None:
+        capture.set(cv2.CAP_PROP_AUTOFOCUS, 0)
+    for key, value in wanted.items():
+        prop, unit = _PROPERTY[key]
+        taken = capture.set(prop, math.ceil(value / unit) if value < unit else round(value / unit))
+        done[key] = capture.get(prop) * unit if taken else None
+    return *unmet(wanted, done), *_other_size(capture, settings)
+
+
+def _other_size(capture: Properties, settings: CameraSettings) -> tuple[str, ...]:
+    width, height = round(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    if (width, height) == (settings.width, settings.height):
+        return ()
+    return (f"width, height: asked {settings.width}x{settings.height}, but the camera does {width}x{height}",)
 
 
 class VideoFile:
@@ -59,6 +102,8 @@ class VideoFile:
     def __init__(self, path: Path, settings: CameraSettings, clock: Clock) -> None:
         self._path = path
         self._clock = clock
+        self._region = settings.region
+        self.unmet = ignored(settings, "a film is as it was taken")
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise ConfigurationError(f"camera.device: {path} is no film that can be read; name an existing video file")
@@ -72,7 +117,7 @@ class VideoFile:
             async with self._in_use:
                 if self._closed or (picture := await self._next()) is None:
                     return
-            yield Frame(self._clock.monotonic_us(), picture)
+            yield Frame(self._clock.monotonic_us(), cropped(picture, self._region))
 
     async def close(self) -> None:
         async with self._in_use:
@@ -93,6 +138,8 @@ class PictureFolder:
         self._clock = clock
         self._period_s = 1 / settings.frames_per_second
         self._paths = _pictures_in(folder)
+        self._region = settings.region
+        self.unmet = ignored(settings, "pictures are as they were taken")
         self._closed = False
         self.unreadable = 0
         """Files that looked like pictures and were none."""
@@ -106,7 +153,8 @@ class PictureFolder:
                 return
             if picture is not None:
                 shown += 1
-                yield Frame(self._clock.monotonic_us(), cast("NDArray[np.uint8]", picture))
+                luma = cropped(cast("NDArray[np.uint8]", picture), self._region)
+                yield Frame(self._clock.monotonic_us(), luma)
             elif self._skip(path) >= len(self._paths) and not shown:
                 raise ConfigurationError(f"camera.device: none of the pictures in {path.parent} can be read")
 

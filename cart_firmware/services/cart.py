@@ -99,6 +99,7 @@ class Cart:
             readings_failed=self.scale.failures,
             frames_read=self.eye.frames_read,
             frames_failed=self.eye.frames_failed,
+            camera_unmet=self._frames.unmet,
             messages_unreadable=self.sync.unreadable,
             price_books_refused=self.fuse.refused_books,
         )

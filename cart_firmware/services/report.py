@@ -36,6 +36,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     readings_failed: dict[str, int] = {}
     frames_read: int = 0
     frames_failed: int = 0
+    camera_unmet: tuple[str, ...] = ()
     messages_unreadable: int = 0
     price_books_refused: int = 0
 

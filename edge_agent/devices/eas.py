@@ -6,7 +6,8 @@ alarm relay and a people counter (reference/hardware, section 3). Relays are off
 
 import asyncio
 
-from edge_agent.devices.gpio import Contact, Output, Pins
+from cart_protocol.host.pins import Pins
+from edge_agent.devices.gpio import Contact, Output
 from edge_agent.ports import EasSignal
 
 

@@ -1,48 +1,29 @@
 """The agent's digital pins: a gpiozero factory chosen by name, and outputs whose failures are DeviceErrors."""
 
-import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import gpiozero
 
-from cart_protocol.host.class_path import is_class_path, open_class_path
+from cart_protocol.host import pins
+from cart_protocol.host.pins import Pins
 from edge_agent.ports import DeviceError
 
 _BOUNCE_S = 0.02
 """Relay contacts bounce for a few milliseconds."""
 
-Pins = Any
-"""A gpiozero pin factory; gpiozero ships no types."""
-
-_FACTORIES = {
-    "lgpio": ("gpiozero.pins.lgpio", "LGPIOFactory"),
-    "pigpio": ("gpiozero.pins.pigpio", "PiGPIOFactory"),
-    "native": ("gpiozero.pins.native", "NativeFactory"),
-}
-
 
 def open_pins(name: str) -> Pins:
     """Return a gpiozero pin factory: 'lgpio', 'pigpio', 'native', or what a class path returns.
 
-    Named explicitly, since gpiozero's own choice falls back in silence to whatever it can import.
-
     Raises:
         DeviceError: the back-end is not installed or finds no pins here.
+        ConfigurationError: the class path cannot be opened.
     """
-    if is_class_path(name):
-        return open_class_path(name)
-    if name not in _FACTORIES:
-        known = ", ".join(_FACTORIES)
-        raise DeviceError(f"pins {name!r}: unknown; name one of {known}, or 'package.module:callable?key=value'")
-    module, factory = _FACTORIES[name]
     try:
-        return getattr(importlib.import_module(module), factory)()
-    except ImportError as error:
-        raise DeviceError(f"pins {name!r}: {error}; install the extra: pip install 'cartwright[pi]'") from error
-    except (gpiozero.GPIOZeroError, OSError) as error:
-        raise DeviceError(f"pins {name!r}: {error}; is this a Raspberry Pi, and are we in group gpio?") from error
+        return pins.open_pins(name)
+    except pins.PinsError as error:
+        raise DeviceError(str(error)) from error
 
 
 @contextmanager
@@ -57,10 +38,10 @@ def named_faults(what: str) -> Iterator[None]:
 class Output:
     """One switched line, low at first. It stays what it was last set to; a closed one is low."""
 
-    def __init__(self, what: str, pin: int, pins: Pins) -> None:
+    def __init__(self, what: str, pin: int, factory: Pins) -> None:
         self._what = f"{what} on GPIO{pin}"
         with named_faults(self._what):
-            self._line = gpiozero.OutputDevice(pin, initial_value=False, pin_factory=pins)
+            self._line = gpiozero.OutputDevice(pin, initial_value=False, pin_factory=factory)
 
     def set(self, on: bool) -> None:
         """Raises DeviceError when the pin cannot be driven."""
@@ -74,9 +55,9 @@ class Output:
 class Contact:
     """One dry contact to ground, with the Pi's pull-up: closed is active. `closed` is called in gpiozero's thread."""
 
-    def __init__(self, what: str, pin: int, pins: Pins, closed: Callable[[], None]) -> None:
+    def __init__(self, what: str, pin: int, factory: Pins, closed: Callable[[], None]) -> None:
         with named_faults(f"{what} on GPIO{pin}"):
-            self._button = gpiozero.Button(pin, pull_up=True, bounce_time=_BOUNCE_S, pin_factory=pins)
+            self._button = gpiozero.Button(pin, pull_up=True, bounce_time=_BOUNCE_S, pin_factory=factory)
             self._button.when_pressed = closed
 
     @property

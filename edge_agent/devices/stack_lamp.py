@@ -1,6 +1,7 @@
 """The lane's stack lamp and sounder: one switched line each."""
 
-from edge_agent.devices.gpio import Output, Pins
+from cart_protocol.host.pins import Pins
+from edge_agent.devices.gpio import Output
 from edge_agent.ports import LampColour
 
 

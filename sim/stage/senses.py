@@ -173,6 +173,8 @@ class _ShortReader:
 class _Camera:
     """cart_firmware.ports.FrameSource over any look at the world; what was not worth a frame is None."""
 
+    unmet = ()
+
     def __init__(self, look: Callable[[], Luma | None], period_s: float, clock: Clock) -> None:
         self._look, self._period_s, self._clock = look, period_s, clock
 

@@ -71,6 +71,8 @@ class Platform:
 class Camera:
     """Fifteen pictures a second of the code that is held before it."""
 
+    unmet = ()
+
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._empty = np.full((240, 320), 200, np.uint8)

@@ -10,19 +10,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from gpiozero.pins.mock import MockFactory
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cart_firmware.config import CameraSettings
 from cart_firmware.devices.blocking_camera import BlockingCamera
+from cart_firmware.devices.camera_settings import cropped, in_pixels
 from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.newest_frame import NewestFrame
+from cart_firmware.devices.opencv_camera import adjust
 from cart_firmware.devices.picamera2_camera import Picamera2Device
-from cart_firmware.devices.rpicam_pipe import PictureCutter, PipeCamera, rpicam_command
+from cart_firmware.devices.rpicam_pipe import PictureCutter, PipeCamera, RpicamCamera, rpicam_command
 from cart_firmware.ports import Frame
 from cart_protocol.host.clock import HostClock
 from cart_protocol.host.configuration import ConfigurationError
 
 WIDTH, HEIGHT = 64, 48
+SMALL = CameraSettings(width=WIDTH, height=HEIGHT)
 
 
 def i420(brightness: int, width: int = WIDTH, height: int = HEIGHT) -> bytes:
@@ -102,7 +108,7 @@ async def test_a_late_consumer_gets_the_newest_picture_and_the_others_are_counte
 
 async def test_a_programs_pictures_arrive_with_the_time_they_were_complete(closing: list[PipeCamera]) -> None:
     clock = HostClock()
-    camera = PipeCamera(program("show(42); show(42); time.sleep(60)"), WIDTH, HEIGHT, clock)
+    camera = PipeCamera(program("show(42); show(42); time.sleep(60)"), SMALL, clock)
     closing.append(camera)
     before_us = clock.monotonic_us()
     (frame,) = await first(camera, 1)
@@ -112,7 +118,7 @@ async def test_a_programs_pictures_arrive_with_the_time_they_were_complete(closi
 
 
 async def test_a_slow_consumer_does_not_slow_the_camera(closing: list[PipeCamera]) -> None:
-    camera = PipeCamera(program("for n in range(200): show(n)\ntime.sleep(60)"), WIDTH, HEIGHT, HostClock())
+    camera = PipeCamera(program("for n in range(200): show(n)\ntime.sleep(60)"), SMALL, HostClock())
     closing.append(camera)
     await first(camera, 1)
     await until(lambda: camera.dropped >= 190)
@@ -121,7 +127,7 @@ async def test_a_slow_consumer_does_not_slow_the_camera(closing: list[PipeCamera
 
 async def test_a_program_that_dies_is_started_again_and_its_last_words_are_kept(closing: list[PipeCamera]) -> None:
     script = "show(7); show(7)\nprint('no camera found', file=sys.stderr)\nsys.stdout.buffer.write(b'half a picture')"
-    camera = PipeCamera(program(script), WIDTH, HEIGHT, HostClock())
+    camera = PipeCamera(program(script), SMALL, HostClock())
     closing.append(camera)
     frames = await first(camera, 1)
     await until(lambda: camera.restarts >= 1)
@@ -131,7 +137,7 @@ async def test_a_program_that_dies_is_started_again_and_its_last_words_are_kept(
 
 
 async def test_a_program_that_never_starts_leaves_the_camera_trying(closing: list[PipeCamera], tmp_path: Path) -> None:
-    camera = PipeCamera([str(tmp_path / "gone")], WIDTH, HEIGHT, HostClock())
+    camera = PipeCamera([str(tmp_path / "gone")], SMALL, HostClock())
     closing.append(camera)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
@@ -141,12 +147,76 @@ async def test_a_program_that_never_starts_leaves_the_camera_trying(closing: lis
 
 async def test_closing_ends_the_program_and_the_frames_even_if_it_ignores_the_request() -> None:
     script = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: show(1)"
-    camera = PipeCamera(program(script), WIDTH, HEIGHT, HostClock())
+    camera = PipeCamera(program(script), SMALL, HostClock())
     frames = camera.frames()
     await anext(frames)
     await asyncio.wait_for(camera.close(), 10)
     assert [frame async for frame in frames] == []
     await camera.close()
+
+
+async def test_a_program_that_writes_pictures_of_another_size_is_suspected_of_it(
+    closing: list[PipeCamera], capfd: pytest.CaptureFixture[str]
+) -> None:
+    camera = PipeCamera(program("show(7); sys.stdout.buffer.write(bytes(100))"), SMALL, HostClock())
+    closing.append(camera)
+    await first(camera, 1)
+    await until(lambda: camera.restarts >= 1)
+    assert "after 100 of the 4608 bytes of a picture; is it of another size?" in capfd.readouterr().out
+
+
+async def test_a_pipe_cuts_the_region_out_and_says_what_it_cannot_set(closing: list[PipeCamera]) -> None:
+    settings = CameraSettings(width=WIDTH, height=HEIGHT, exposure_us=500, gain=2, region=(0.25, 0.5, 0.5, 0.5))
+    camera = PipeCamera(program("show(7); time.sleep(60)"), settings, HostClock())
+    closing.append(camera)
+    assert (await first(camera, 1))[0].luma.shape == (HEIGHT // 2, WIDTH // 2)
+    assert camera.unmet == (
+        "exposure_us: asked 500, but a program behind a pipe has settings of its own",
+        "gain: asked 2, but a program behind a pipe has settings of its own",
+    )
+
+
+def rpicam(*said: str) -> list[str]:
+    """A program that writes to its standard error, for every picture, what rpicam-vid does with our --info-text."""
+    lines = "".join(f"    print({line!r}, file=sys.stderr, flush=True)\n" for line in said)
+    return program(f"for n in range(15):\n    show(n)\n{lines}time.sleep(0.1)\nprint('it hurts', file=sys.stderr)\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "unmet"),
+    [
+        ("cartwright exp 655.00 ag 1.98 lp 5.00", ()),
+        ("cartwright exp 33000.00 ag 2.00 lp 5.00", ("exposure_us: asked 660, but the camera does 33000",)),
+        ("cartwright exp 660.00 ag 2.00 lp -1.00", ("focus: asked 5, but the camera cannot set it",)),
+    ],
+)
+async def test_rpicam_says_what_it_does_and_whoever_asks_hears_where_that_is_not_as_asked(
+    closing: list[PipeCamera], said: str, unmet: tuple[str, ...]
+) -> None:
+    settings = CameraSettings(width=WIDTH, height=HEIGHT, exposure_us=660, gain=2, focus=5, region=(0, 0, 0.5, 0.5))
+    camera = RpicamCamera(settings, HostClock(), rpicam(said))
+    closing.append(camera)
+    (frame,) = await first(camera, 1)
+    assert frame.luma.shape == (HEIGHT, WIDTH), "the sensor is cropped, not the frame"
+    await until(lambda: camera.restarts >= 1)
+    assert camera.unmet == unmet
+    assert camera.last_words == "it hurts", "reports are not for people"
+
+
+def test_rpicam_is_told_exposure_gain_focus_and_region() -> None:
+    """Names as in raspberrypi/rpicam-apps, core/options.cpp."""
+    settings = CameraSettings(exposure_us=400, gain=4.5, focus=6.25, region=(0.25, 0.2, 0.5, 0.6))
+    options = dict(pairwise(rpicam_command(settings)))
+    assert options["--shutter"] == "400"
+    assert options["--gain"] == "4.5"
+    assert (options["--autofocus-mode"], options["--lens-position"]) == ("manual", "6.25")
+    assert options["--roi"] == "0.25,0.2,0.5,0.6"
+    assert options["--denoise"] == "off"
+
+
+def test_what_is_left_to_the_camera_is_not_mentioned_to_rpicam() -> None:
+    command = rpicam_command(CameraSettings(exposure_us=0))
+    assert not {"--shutter", "--gain", "--lens-position", "--autofocus-mode", "--roi"} & {*command}
 
 
 def test_rpicam_writes_raw_pictures_to_its_output_for_ever() -> None:
@@ -163,17 +233,29 @@ def test_rpicam_writes_raw_pictures_to_its_output_for_ever() -> None:
 
 
 class FakePicamera2:
-    """As picamera2.Picamera2: YUV420 planes below each other, rows padded to 64 bytes."""
+    """As picamera2.Picamera2: YUV420 planes below each other, rows padded to 64 bytes; what it can set, and does."""
 
-    def __init__(self) -> None:
+    def __init__(self, *lacks: str, does: Mapping[str, object] | None = None) -> None:
+        names = "ExposureTime ExposureTimeMode AnalogueGain AnalogueGainMode AeEnable LensPosition AfMode ScalerCrop"
+        known = {*names.split(), "FrameDurationLimits", "NoiseReductionMode"} - {*lacks}
+        self.camera_controls = dict.fromkeys(known)
+        self.camera_properties = {"ScalerCropMaximum": (16, 8, 3200, 2400)}
         self.log: list[str] = []
         self.configuration: object = None
+        self.controls: Mapping[str, object] = {}
+        self._does = does or {}
 
     def create_video_configuration(self, *, main: Mapping[str, object], controls: Mapping[str, object]) -> object:
         return {"main": main, "controls": controls}
 
     def configure(self, configuration: object, /) -> object:
         self.configuration = configuration
+        return None
+
+    def set_controls(self, controls: Mapping[str, object], /) -> object:
+        if unknown := {*controls} - {*self.camera_controls}:
+            raise RuntimeError(f"Control {unknown} is not advertised by libcamera")
+        self.controls = controls
         return None
 
     def start(self) -> object:
@@ -186,6 +268,9 @@ class FakePicamera2:
         picture[:HEIGHT, :40] = 99
         return picture
 
+    def capture_metadata(self) -> Mapping[str, object]:
+        return {**self.controls, **self._does}
+
     def stop(self) -> object:
         self.log.append("stop")
         return None
@@ -197,23 +282,97 @@ class FakePicamera2:
 
 async def test_picamera2_shows_its_brightness_plane_without_the_padding() -> None:
     library = FakePicamera2()
-    settings = CameraSettings(width=40, height=HEIGHT, frames_per_second=15)
+    settings = CameraSettings(width=40, height=HEIGHT, frames_per_second=25)
     camera = BlockingCamera(Picamera2Device(library, settings), HostClock())
     (frame,) = await first(camera, 1)
     assert frame.luma.shape == (HEIGHT, 40)
     assert set(frame.luma.ravel()) == {99}
     await camera.close()
     assert library.log == ["start", "stop", "close"]
-    assert library.configuration == {
-        "main": {"size": (40, HEIGHT), "format": "YUV420"},
-        "controls": {"FrameRate": 15},
-    }
+    assert library.configuration == {"main": {"size": (40, HEIGHT), "format": "YUV420"}, "controls": {}}
+    assert library.controls["FrameDurationLimits"] == (40_000, 40_000)
+
+
+def test_picamera2_is_told_exposure_gain_focus_and_the_part_of_its_sensor() -> None:
+    library = FakePicamera2()
+    Picamera2Device(library, CameraSettings(exposure_us=400, gain=4, focus=5, region=(0.5, 0.25, 0.25, 0.5)))
+    wanted = {
+        "ExposureTime": 400, "AnalogueGain": 4, "AeEnable": False, "LensPosition": 5, "AfMode": 0,
+        "ScalerCrop": (16 + 1600, 8 + 600, 800, 1200),
+    }  # fmt: skip
+    assert {name: library.controls[name] for name in wanted} == wanted
+
+
+def test_picamera2_finds_the_gain_itself_when_only_the_exposure_is_fixed() -> None:
+    library = FakePicamera2()
+    Picamera2Device(library, CameraSettings(exposure_us=400))
+    assert library.controls["AeEnable"] is True
+    assert library.controls["ExposureTimeMode"] == 1, "manual"
+    assert not {"AnalogueGain", "AnalogueGainMode", "LensPosition", "ScalerCrop"} & {*library.controls}
+
+
+async def test_a_picamera2_that_cannot_move_its_lens_and_exposes_longer_says_both() -> None:
+    library = FakePicamera2("LensPosition", "AfMode", does={"ExposureTime": 900})
+    settings = CameraSettings(width=40, height=HEIGHT, exposure_us=400, gain=2, focus=5)
+    device = Picamera2Device(library, settings)
+    for _ in range(20):
+        device.read()
+    assert device.unmet == (
+        "focus: asked 5, but the camera cannot set it",
+        "exposure_us: asked 400, but the camera does 900",
+    )
+
+
+class Webcam:
+    """As cv2.VideoCapture on V4L2: takes the properties it knows, within its bounds."""
+
+    def __init__(self, bounds: Mapping[int, tuple[float, float]], width: int = 640, height: int = 480) -> None:
+        self.values: dict[int, float] = {cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height}
+        self._bounds = bounds
+
+    def set(self, prop: int, value: float, /) -> bool:
+        if prop not in self._bounds:
+            return False
+        lowest, highest = self._bounds[prop]
+        self.values[prop] = min(max(value, lowest), highest)
+        return True
+
+    def get(self, prop: int, /) -> float:
+        return self.values.get(prop, 0.0)
+
+
+def test_v4l2_is_set_to_manual_and_exposes_in_steps_of_a_tenth_of_a_millisecond() -> None:
+    webcam = Webcam({
+        cv2.CAP_PROP_AUTO_EXPOSURE: (0, 3), cv2.CAP_PROP_EXPOSURE: (1, 5_000), cv2.CAP_PROP_GAIN: (0, 255),
+        cv2.CAP_PROP_AUTOFOCUS: (0, 1), cv2.CAP_PROP_FOCUS: (0, 250),
+    })  # fmt: skip
+    assert adjust(webcam, CameraSettings(exposure_us=660, gain=30, focus=120)) == ()
+    assert webcam.values[cv2.CAP_PROP_AUTO_EXPOSURE] == 1, "V4L2_EXPOSURE_MANUAL"
+    assert webcam.values[cv2.CAP_PROP_EXPOSURE] == 7, "V4L2_CID_EXPOSURE_ABSOLUTE"
+    assert webcam.values[cv2.CAP_PROP_GAIN] == 30
+    assert (webcam.values[cv2.CAP_PROP_AUTOFOCUS], webcam.values[cv2.CAP_PROP_FOCUS]) == (0, 120)
+
+
+def test_a_webcam_that_cannot_says_what_it_does_instead() -> None:
+    webcam = Webcam({cv2.CAP_PROP_EXPOSURE: (50, 5_000)}, width=800, height=600)
+    assert adjust(webcam, CameraSettings(exposure_us=400, focus=3)) == (
+        "exposure_us: asked 400, but the camera does 5000",
+        "focus: asked 3, but the camera cannot set it",
+        "width, height: asked 640x480, but the camera does 800x600",
+    )
+
+
+def test_a_webcam_left_to_itself_is_not_touched() -> None:
+    webcam = Webcam({cv2.CAP_PROP_AUTO_EXPOSURE: (0, 3)})
+    assert adjust(webcam, CameraSettings(exposure_us=0)) == ()
+    assert cv2.CAP_PROP_AUTO_EXPOSURE not in webcam.values
 
 
 class Unplugged:
     """A device that gives one picture, then none until it was reopened."""
 
     name = "unplugged"
+    unmet = ()
 
     def __init__(self) -> None:
         self.pictures = [np.zeros((2, 2), np.uint8)]
@@ -237,6 +396,28 @@ async def test_a_camera_that_falls_silent_is_opened_again() -> None:
     assert [frame.luma[0, 0] for frame in frames] == [0, 1]
     assert device.reopened == 1
     await camera.close()
+
+
+# ── a part of the picture ────────────────────────────────────────────────────────────────────────────────────────
+
+shares = st.floats(0, 1, allow_subnormal=False)
+
+
+@given(st.integers(1, 2_000), st.integers(1, 2_000), st.tuples(shares, shares), st.tuples(shares, shares))
+def test_a_region_is_never_empty_and_never_reaches_out_of_the_picture(
+    width: int, height: int, corner: tuple[float, float], room: tuple[float, float]
+) -> None:
+    (left, top), (wide, high) = corner, room
+    x, y, w, h = in_pixels((left, top, wide * (1 - left), high * (1 - top)), width, height)
+    assert 0 <= x < width
+    assert 0 <= y < height
+    assert 1 <= w <= width - x
+    assert 1 <= h <= height - y
+
+
+def test_the_whole_picture_is_not_copied() -> None:
+    picture = np.zeros((4, 6), np.uint8)
+    assert cropped(picture, CameraSettings().region) is picture
 
 
 # ── films and folders ────────────────────────────────────────────────────────────────────────────────────────────
@@ -274,6 +455,38 @@ async def test_a_folder_shows_its_pictures_in_order_each_in_its_own_size_over_an
     assert shown == [((30, 20), 10), ((12, 16), 250), ((30, 20), 10)]
 
 
+async def test_pictures_are_cut_to_the_region_and_say_what_they_cannot_be_set_to(tmp_path: Path) -> None:
+    picture = np.zeros((40, 80), np.uint8)
+    picture[10:30, 20:40] = 200
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    settings = CameraSettings(device=f"folder:{tmp_path}", region=(0.25, 0.25, 0.25, 0.5), focus=4)
+    source = open_frame_source(settings, HostClock())
+    frame = await anext(aiter(source.frames()))
+    await source.close()
+    assert frame.luma.shape == (20, 20)
+    assert set(frame.luma.ravel()) == {200}
+    assert source.unmet == ("focus: asked 4, but pictures are as they were taken",)
+
+
+# ── the lamp ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_lamp_is_lit_while_somebody_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    factory = MockFactory()
+    monkeypatch.setattr("gpiozero.pins.mock.MockFactory", lambda: factory)
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4), np.uint8))
+    settings = CameraSettings(device=f"folder:{tmp_path}", lamp="gpiozero.pins.mock:MockFactory:18")
+    source = open_frame_source(settings, HostClock())
+    pin = factory.pin(18)
+    assert pin.state == 0
+    frames = aiter(source.frames())
+    await anext(frames)
+    assert pin.state == 1
+    await source.close()
+    assert pin.function == "input", "nothing drives it any more"
+    factory.reset()
+
+
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -290,6 +503,10 @@ async def test_a_folder_shows_its_pictures_in_order_each_in_its_own_size_over_an
         (CameraSettings(device="pipe: "), "needs a command"),
         (CameraSettings(device="rpicam", width=500), "multiple of 64"),
         (CameraSettings(device="rpicam", frames_per_second=0), "above zero"),
+        (CameraSettings(region=(0.5, 0, 0.6, 1)), "write [left, top, width, height] as shares"),
+        (CameraSettings(region=(0, 0, 0, 1)), "camera.region: [0, 0, 0, 1] is no part of a picture"),
+        (CameraSettings(device="pipe:cat", lamp="18"), "write its factory and number, such as 'lgpio:18'"),
+        (CameraSettings(device="pipe:cat", lamp="gpio:18"), "camera.lamp: pins 'gpio': unknown"),
     ],
 )
 def test_what_cannot_be_opened_is_refused_with_a_remedy(settings: CameraSettings, said: str) -> None:

@@ -64,6 +64,7 @@ device = "hx711-spi:tests.cart_firmware.bench:connect?file={self.grams}"
 
 [camera]
 device = "pipe:{film}"
+gain = 2
 
 [screen]
 port = 0
@@ -159,6 +160,7 @@ def test_killed_with_goods_in_it_the_program_comes_back_with_its_basket_and_ends
     second = programs.start()
     until(lambda: bool(bench.status()["running"]))
     assert bench.status()["lines"] == 1
+    assert bench.status()["camera_unmet"] == ["gain: asked 2, but a program behind a pipe has settings of its own"]
     bench.show(TEA)
     until(lambda: bench.status()["recorded"] == 6)  # added, settled; scanned
     bench.weigh(1_144)

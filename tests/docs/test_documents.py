@@ -34,6 +34,7 @@ TOP_FILES = ("pyproject.toml", "constraints.txt", ".gitignore", ".pre-commit-con
 NO_PART = {
     "cart_firmware": {
         "blocking_camera": "what cameras with blocking libraries share",
+        "camera_settings": "what was asked of a camera beside what it does",
         "cameras": "opens the configured one",
         "load_cells": "opens the configured one",
         "newest_frame": "what all cameras share",
