@@ -11,14 +11,19 @@ from typing import Annotated
 import msgspec
 import structlog
 import typer
+from rich.live import Live
 
-from cart_firmware.config import Settings
+from cart_firmware.config import CameraSettings, Settings
 from cart_firmware.core.calibration import Calibration, CalibrationError
 from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.load_cells import open_load_cell
+from cart_firmware.perception.camera_advice import Look, Setting, Verdict
+from cart_firmware.perception.picture_quality import Luma
 from cart_firmware.perception.reader import Reader
+from cart_firmware.screen.camera_view import Album, plain, table
 from cart_firmware.screen.server import ScreenServer
 from cart_firmware.services import report
+from cart_firmware.services.camera_check import Bound, CameraCheck, CameraSilentError
 from cart_firmware.services.cart import Cart
 from cart_firmware.services.store_link import MqttStoreLink, will
 from cart_protocol.host.clock import Clock, HostClock, HostDice, IdMint
@@ -37,7 +42,15 @@ _OUTBOX = "outbox.sqlite"
 _DISK_RESERVE = 2 << 20
 """Holds the outbox's reserve of urgent events several times over: some 12 KiB of log each, at worst."""
 _EPOCHS = 2**53 - 1
-_EXPLAINED = (CalibrationError, ConfigurationError, InvalidIdError, LinkError, OutboxError, KeyFileError)
+_EXPLAINED = (
+    CalibrationError,
+    CameraSilentError,
+    ConfigurationError,
+    InvalidIdError,
+    LinkError,
+    OutboxError,
+    KeyFileError,
+)
 """Errors whose text already says what to do; a traceback would only hide it."""
 
 
@@ -57,10 +70,21 @@ def _is_table(kind: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    match value:
+        case None:
+            return "(not set)"
+        case str():
+            return f'"{value}"'
+        case tuple():
+            return str(list(value)).replace("[", "\\[")  # rich takes a bare bracket for a style
+        case _:
+            return str(value)
 
 
 _KEYS = "\n\n".join(("Keys of the configuration file (TOML), those without a value required:", *_keys(Settings)))
+
+_CAMERA_KEYS = "\n\n".join(("Keys for --set, and what they are without it:", *_keys(CameraSettings)))
+_UNWATCHED_S = 10.0
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -121,7 +145,85 @@ def code(config: Config) -> None:
     typer.echo(f"{settings.identity.phone_page}?code={found.cart}-{found.code}")
 
 
+@app.command(name="camera", epilog=_CAMERA_KEYS)
+def look_through_camera(  # noqa: PLR0917 - the options of a command
+    config: Annotated[
+        Path | None, typer.Option(help="The cart's configuration file; without one, its defaults.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Another value of a key, such as --set exposure_us=500.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="End after so many pictures.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Keep a picture a second here, with what was seen in it.")] = None,
+    view: Annotated[
+        float, typer.Option(min=5, max=170, help="Degrees that the picture shows across, for distances in cm.")
+    ] = 66.0,
+    verbose: Annotated[bool, typer.Option(help="Also log what only developers want to know.")] = False,
+) -> None:
+    """Hold a barcode before the camera: says how well it is seen, and what to change.
+
+    Stop the cart first; it holds the camera.
+
+    Ends by Ctrl-C, --frames or --seconds (10 where nobody watches on a terminal).
+
+    Exit status: 0 the camera will do, 1 not yet, 2 there is no picture or a setting cannot be used.
+    """
+    configure(verbose)
+    settings = _with(_checked(config).camera if config else CameraSettings(), changes or [])
+    watched = sys.stdout.isatty() and not as_json
+    bound = Bound(frames, seconds if frames or seconds or watched else _UNWATCHED_S)
+    setting = Setting(frames_per_second=settings.frames_per_second, exposure_us=settings.exposure_us, view_deg=view)
+    verdict = asyncio.run(_check_camera(settings, setting, bound, save=save, watched=watched))
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(verdict) + b"\n")
+    else:
+        typer.echo(plain(verdict))
+    raise typer.Exit(0 if verdict.passed else 1)
+
+
 # ── the composition ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _check_camera(
+    settings: CameraSettings, setting: Setting, bound: Bound, *, save: Path | None, watched: bool
+) -> Verdict:
+    clock = HostClock()
+    album = Album(save, clock) if save else None
+    camera = open_frame_source(settings, clock)
+    check = CameraCheck(camera, Reader(), clock, setting)
+    with Live(transient=True, auto_refresh=False) if watched else contextlib.nullcontext() as live:
+
+        def show(luma: Luma, seen: Look, lately: Verdict) -> None:
+            if live is not None:
+                live.update(table(lately), refresh=True)
+            if album is not None:
+                album.show(luma, seen, lately)
+
+        watching = asyncio.create_task(check.run(bound, show), name="check")
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, watching.cancel)
+        try:
+            await watching
+        except asyncio.CancelledError:
+            pass  # Ctrl-C: what was seen so far is judged
+        finally:
+            await camera.close()
+    return check.verdict()
+
+
+def _with(settings: CameraSettings, changes: list[str]) -> CameraSettings:
+    """Return the settings with 'key=value' changes, checked as those of a file are."""
+    tree = msgspec.to_builtins(settings)
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals or key not in tree:
+            raise ConfigurationError(f"--set {change!r}: no such key; write KEY=VALUE, KEY one of {', '.join(tree)}")
+        tree[key] = value.split(",") if key == "region" else value
+    try:
+        return msgspec.convert(tree, CameraSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"--set: {error}; correct the value") from error
 
 
 async def _serve(settings: Settings) -> None:

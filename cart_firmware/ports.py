@@ -64,6 +64,10 @@ class FrameSource(Protocol):
     def unmet(self) -> tuple[str, ...]:
         """Settings that it does not honour: what was asked and what it does. Complete once it showed some pictures."""
 
+    @property
+    def complaint(self) -> str:
+        """What it, or the program or library behind it, said last about showing nothing; empty where it never did."""
+
     def frames(self) -> AsyncIterator[Frame]: ...
     async def close(self) -> None: ...
 

@@ -44,7 +44,9 @@ class BlockingCamera:
         self._newest = NewestFrame()
         self._closing = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._told: tuple[str, ...] = ()
+        self._told = device.unmet  # whoever opened it told what was known then
+        self.complaint = ""
+        """What it said last about showing nothing; see ports.FrameSource."""
 
     @property
     def unmet(self) -> tuple[str, ...]:
@@ -83,6 +85,7 @@ class BlockingCamera:
                 self._newest.put(Frame(self._clock.monotonic_us(), luma))
                 self._tell()
                 continue
+            self.complaint = f"{self._device.name} gives no picture"
             _log.warning("camera.silent", device=self._device.name, again_in_s=_PAUSE_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), _PAUSE_S)

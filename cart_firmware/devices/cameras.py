@@ -4,6 +4,8 @@ import shlex
 import shutil
 from pathlib import Path
 
+import structlog
+
 from cart_firmware.config import CameraSettings
 from cart_firmware.devices.blocking_camera import BlockingCamera
 from cart_firmware.devices.camera_settings import check_region
@@ -14,6 +16,8 @@ from cart_firmware.devices.rpicam_pipe import PipeCamera, RpicamCamera
 from cart_firmware.ports import FrameSource
 from cart_protocol.host.clock import Clock
 from cart_protocol.host.configuration import ConfigurationError
+
+_log = structlog.get_logger(__name__)
 
 _STRIDE = 64
 """Rows that the camera pads come garbled (raspberrypi/rpicam-apps #857: 2028 pixels wide). Rows of a multiple of 64
@@ -30,6 +34,8 @@ def open_frame_source(settings: CameraSettings, clock: Clock) -> FrameSource:
         raise ConfigurationError("camera: width, height and frames_per_second must be above zero")
     check_region(settings.region)
     camera = _camera(settings, clock)
+    if camera.unmet:
+        _log.warning("camera.not-as-asked", device=settings.device, unmet=camera.unmet)
     return LitCamera(camera, settings.lamp) if settings.lamp else camera
 
 

@@ -21,6 +21,11 @@ class LitCamera:
         """Settings that the camera does not honour; see ports.FrameSource."""
         return self._camera.unmet
 
+    @property
+    def complaint(self) -> str:
+        """What the camera said last about showing nothing; see ports.FrameSource."""
+        return self._camera.complaint
+
     async def frames(self) -> AsyncIterator[Frame]:
         self._line.on()
         async for frame in self._camera.frames():

@@ -99,6 +99,8 @@ def _other_size(capture: Properties, settings: CameraSettings) -> tuple[str, ...
 class VideoFile:
     """A film as a camera, at its own speed, over and over. A picture waits for its consumer."""
 
+    complaint = ""
+
     def __init__(self, path: Path, settings: CameraSettings, clock: Clock) -> None:
         self._path = path
         self._clock = clock
@@ -133,6 +135,8 @@ class VideoFile:
 
 class PictureFolder:
     """The pictures of a folder in the order of their names, one per frame, over and over, each in its own size."""
+
+    complaint = ""
 
     def __init__(self, folder: Path, settings: CameraSettings, clock: Clock) -> None:
         self._clock = clock

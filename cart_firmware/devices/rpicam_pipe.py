@@ -114,6 +114,8 @@ class PipeCamera:
         self._keeper: asyncio.Task[None] | None = None
         self.unmet: tuple[str, ...] = ignored(settings, "a program behind a pipe has settings of its own")
         """Settings that the camera does not honour; see ports.FrameSource."""
+        self.complaint = ""
+        """How the program ended last, and what it said; see ports.FrameSource."""
         self.restarts = 0
         self.last_words = ""
         """What the program last said on its standard error when it ended."""
@@ -143,6 +145,7 @@ class PipeCamera:
             showed, how = await self._run_once()
             pause_s = _FIRST_PAUSE_S if showed else min(2 * pause_s, _LONGEST_PAUSE_S)
             self.restarts += 1
+            self.complaint = f"{self._command[0]}: {how}: {self.last_words or 'it said nothing'}"
             _log.warning("camera.ended", program=self._command[0], how=how, said=self.last_words, again_in_s=pause_s)
             await asyncio.sleep(pause_s)
 

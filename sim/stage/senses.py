@@ -174,6 +174,7 @@ class _Camera:
     """cart_firmware.ports.FrameSource over any look at the world; what was not worth a frame is None."""
 
     unmet = ()
+    complaint = ""
 
     def __init__(self, look: Callable[[], Luma | None], period_s: float, clock: Clock) -> None:
         self._look, self._period_s, self._clock = look, period_s, clock

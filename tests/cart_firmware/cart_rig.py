@@ -72,6 +72,7 @@ class Camera:
     """Fifteen pictures a second of the code that is held before it."""
 
     unmet = ()
+    complaint = ""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
