@@ -19,6 +19,8 @@ _FEW_PX, _GOOD_PX, _MANY_PX = 1.8, 2.2, 8.0
 """Per module: usable from; good from; more than helps."""
 _SOME_BLUR, _MUCH_BLUR = 0.3, 0.45
 """Standard deviation in modules. zxing-cpp reads all at 0.35, one in ten at 0.45; 0.29 is motion by one module."""
+_UNSTEADY = 0.5
+"""The sharpest tenth of the pictures as a share of their middle: a lens out of focus is so in all of them."""
 _SHARP_PX = 0.7
 """A smear below this is the pixels' own: more modules per pixel help, no lens does."""
 _DARK, _DIM = 50, 100
@@ -156,6 +158,7 @@ class _Medians:
         found = [each.quality for each in seen if each.quality is not None]
         self.module_px = _middle([each.module_px for each in found])
         self.blur_px = _middle([each.blur_px for each in found]) or 0.0
+        self.sharpest_px = float(np.percentile([each.blur_px for each in found], 10)) if found else 0.0
         self.along_px = _middle([each.along_px for each in found])
         self.black = _middle([each.black for each in found]) or 0.0
         self.white = _middle([each.white for each in found]) or 0.0
@@ -292,6 +295,9 @@ def _smear(found: _Medians) -> Iterator[Finding]:
 
 
 def _cause(found: _Medians, modules: float) -> str:
+    if found.sharpest_px < _UNSTEADY * found.blur_px:
+        sharpest = found.modules(found.sharpest_px) or 0.0
+        return f"it moves, since some pictures are sharp ({sharpest:.2f}). {_shorter(found, modules)}"
     along, along_modules = found.along_px, found.modules(found.along_px)
     if along is None or along_modules is None:
         return f"out of focus, or moved while exposed. {_focus(found)}; {_shorter(found, modules)}"

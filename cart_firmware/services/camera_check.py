@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -66,7 +67,8 @@ class CameraCheck:
         return self._judge(_MOST)
 
     def _judge(self, newest: int) -> Verdict:
-        looks, times_us = list(self._looks)[-newest:], list(self._times_us)[-newest:]
+        looks = list(islice(reversed(self._looks), newest))[::-1]
+        times_us = list(islice(reversed(self._times_us), newest))[::-1]
         seconds = (times_us[-1] - times_us[0]) / 1e6 if times_us else 0.0
         setting = msgspec.structs.replace(self._setting, unmet=self._camera.unmet)
         return judge(looks, seconds, setting)

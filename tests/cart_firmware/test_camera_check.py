@@ -108,6 +108,14 @@ def test_no_picture_at_all_is_no_good_camera() -> None:
     assert not judge([], 0, Setting(frames_per_second=15)).passed
 
 
+def test_what_is_sharp_now_and_then_moves_and_is_not_out_of_focus() -> None:
+    # Aslant, smear looks alike in both directions.
+    shown = [*pictures(motion_px=7, motion_deg=45), *pictures()[:2]]
+    looks = [look(luma, ()) for luma in shown]
+    verdict = judge(looks, 0.4, Setting(frames_per_second=15, exposure_us=660))
+    assert "it moves, since some pictures are sharp" in said(verdict, "sharpness")
+
+
 def test_advice_comes_with_numbers() -> None:
     far = unread(module_px=1.1)
     assert "1.1 px per module, 2.2 are wanted and 1.8 needed" in said(far, "distance")
