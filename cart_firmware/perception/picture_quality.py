@@ -71,7 +71,7 @@ class Quality(msgspec.Struct, frozen=True):
 def sharpness(luma: Luma, corners: Corners) -> float:
     """Return which share of a code's contrast its steepest edges cross within one pixel: 1 is as sharp as can be.
 
-    0 where the corners enclose nothing. Takes some 50 us.
+    0 where the corners enclose nothing. Takes some 70 us on one x86 core.
     """
     profiles = _profiles(luma, corners)
     return 0.0 if profiles is None else _steepness(profiles)
