@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = {"mqtt-clients": "bench.mqtt_clients", "ingest": "bench.ingest"}
+BENCHMARKS = {"mqtt-clients": "bench.mqtt_clients", "ingest": "bench.ingest", "load-cells": "bench.load_cells"}
 
 
 def main() -> int:

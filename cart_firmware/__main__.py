@@ -270,7 +270,7 @@ def _cart(
         settings,
         clock,
         IdMint(clock, dice),
-        load_cell=open_load_cell(settings.load_cell),
+        load_cell=open_load_cell(settings.load_cell, clock.monotonic_us),
         frames=open_frame_source(settings.camera, clock),
         reader=Reader(),
         link=MqttStoreLink(link, store, cart),

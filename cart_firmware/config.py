@@ -35,13 +35,25 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 class LoadCellSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device: str = "hx711-spi:0.0"
-    """'hx711-spi:BUS.CHIP', or 'hx711-spi:package.module:callable?key=value' for another SPI bus."""
+    """'hx711-spi:BUS.CHIP', 'hx711-bitbang:DOUT,SCK' (BCM numbers), 'hx711-iio:iio:device0',
+    'hx711-package:DOUT,SCK' or 'nau7802:BUS'. Instead of a bus, 'package.module:callable?key=value'; instead of
+    RPi.GPIO, the same after '@'."""
+    cells: tuple[str, ...] = ()
+    """Several converters that are one platform, each written as `device` is, which is then not used. Four from the
+    front left, clockwise seen from above."""
     rate_hz: int = 80
-    """10 or 80, as the RATE pin is strapped."""
+    """Conversions per second: 10 or 80, as an HX711's RATE pin is strapped; a NAU7802 also does 20, 40 and 320."""
+    gain: int = 128
+    """Of the converter; an HX711 also does 64, and 32 on its input B."""
     counts_per_kilogram: float = 83_886.08
-    """Slope from calibration. Default: 50 kg, 2 mV/V cell at gain 128 (HX711 datasheet: full scale +-20 mV at 5 V)."""
+    """Slope. Default: 50 kg, 2 mV/V cell at gain 128 (HX711 datasheet: full scale +-20 mV at 5 V). Like the three below
+    it is used until `cart-firmware calibrate` has written a calibration into the state folder."""
     zero_counts: int = 0
-    """Counts of the empty platform at calibration."""
+    """Counts of the empty platform."""
+    trims: tuple[float, ...] = ()
+    """Factor of each cell's counts."""
+    zeros: tuple[int, ...] = ()
+    """Each cell's counts on the empty platform."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,6 +1,7 @@
 """What the cart needs from outside: sensors, a wire to the store, a safe place for its state. No bodies here."""
 
 from collections.abc import AsyncIterator, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -12,11 +13,37 @@ from cart_protocol.messages import CartMessage, CartTime, PriceBookIssue, Record
 
 
 class LoadCellError(Exception):
-    """A reading that must not be used; the sub-class is the reason and the text says what was seen."""
+    """A reading that must not be used; the sub-class is the reason and the text says what was seen.
+
+    LoadCellError
+    ├── FrameError         lost or added clock edges, or a line that is held
+    ├── SlowClockError     a clock pulse so long that the chip may have powered down
+    ├── WrongGainError     the converter restarted or switched its input by itself
+    ├── RateError          strapped for another number of conversions per second
+    ├── SaturatedError     at the end of its range
+    ├── SilentError        no conversion comes
+    ├── StuckError         the same counts over and over
+    └── DisagreementError  one cell of a platform contradicts the others
+    """
+
+    cell: str = ""
+    """Which of several cells it was; empty where there is one."""
 
 
 class FrameError(LoadCellError):
-    """The ADC's frame failed its check: lost clock edge, wrong gain or desynchronised; the chip was reset."""
+    """The converter's frame failed its check: clock edges were lost or added, or a wire is held; the chip was reset."""
+
+
+class SlowClockError(LoadCellError):
+    """A clock pulse took longer than the chip allows, so that it may have powered down in mid-frame; it was reset."""
+
+
+class WrongGainError(LoadCellError):
+    """The converter restarted or switched by itself (a brown-out, a glitch): its gain is not the one we calibrated."""
+
+
+class RateError(LoadCellError):
+    """Conversions come at another rate than the configuration says."""
 
 
 class SaturatedError(LoadCellError):
@@ -27,24 +54,70 @@ class SilentError(LoadCellError):
     """No conversion came in ten conversion times: unplugged or without power."""
 
 
+class StuckError(LoadCellError):
+    """The counts do not change by even one: a live converter has noise."""
+
+
+class DisagreementError(LoadCellError):
+    """One cell of several says what a rigid platform cannot: it drifts, jams or lies loose."""
+
+
+class Quality(StrEnum):
+    """How far the counts of a sample may be trusted; what may not be trusted at all is a LoadCellError."""
+
+    GOOD = "good"
+    """Checked on the wire, and confirmed by the conversion after it."""
+    NEAR_END = "near-end"
+    """As good, but within two per cent of the converter's end: the next few kilograms will saturate it."""
+
+
 class Sample(msgspec.Struct, frozen=True):
-    """One conversion: signed counts of the ADC and when it was read (monotonic, microseconds)."""
+    """One conversion: signed counts of the ADC, when it was read (monotonic, microseconds), and how good it is."""
 
     at_us: int
     counts: int
+    quality: Quality = Quality.GOOD
 
 
 class LoadCell(Protocol):
-    """An analogue-to-digital converter behind the platform."""
+    """An analogue-to-digital converter behind the platform, or several that are one platform."""
 
     rate_hz: float
     """Conversions per second that the part is strapped for."""
 
     def poll(self, now_us: int) -> Sample | None:
-        """Return a new conversion, or None when there is none yet. Never blocks longer than one transfer (60 us).
+        """Return a new conversion, or None when there is none yet. Never blocks longer than a transfer (about 1 ms).
+
+        A conversion may be handed over when the next one confirms it: `Sample.at_us` says when it was read.
 
         Raises:
             LoadCellError: the conversion failed its check; the next call starts afresh.
+        """
+
+    def close(self) -> None: ...
+
+
+class Acceleration(msgspec.Struct, frozen=True):
+    """What an accelerometer feels, in micro-g along the axes printed on the part; at rest it is gravity."""
+
+    at_us: int
+    x: int
+    y: int
+    z: int
+
+
+class ImuError(Exception):
+    """The accelerometer gave no reading that can be used; the text says what was seen and what to do."""
+
+
+class Imu(Protocol):
+    """An accelerometer on the cart's frame: how far it leans."""
+
+    def read(self, now_us: int) -> Acceleration:
+        """Return the newest reading; sets the part up first where that is needed.
+
+        Raises:
+            ImuError: it does not answer, is another part, or forgot its settings; the next call sets it up afresh.
         """
 
     def close(self) -> None: ...

@@ -1,6 +1,6 @@
 """What a cart lacks, from when its parts were last heard: silence is a fault, and so is too much nonsense."""
 
-from collections import deque
+from collections import Counter, deque
 
 import msgspec
 
@@ -12,8 +12,23 @@ CELL_STARTS_US = 3_000_000
 CAMERA_STARTS_US = 15_000_000
 """A camera's program takes seconds on a Raspberry Pi; until then it is not missed."""
 SATURATED_US = 1_000_000
+SHOWN_US = 1_500_000
+"""How long a fault that was seen is shown: long enough to be read, and over within two seconds of a new plug."""
 _MANY_FAILURES = 10
 _FAILURES_WITHIN_US = 10_000_000
+_MOST = 6
+"""Of ten failures, how many make one kind the name of all."""
+_MOMENTARY = frozenset({Fault.LOAD_CELL_SLOW_CLOCK, Fault.LOAD_CELL_LOST_FRAMES})
+"""A reading that is lost now and then harms nobody; ten in ten seconds are a fault."""
+_CELL_FAULTS = (
+    Fault.LOAD_CELL_STUCK,
+    Fault.LOAD_CELL_WRONG_GAIN,
+    Fault.LOAD_CELL_WRONG_RATE,
+    Fault.LOAD_CELLS_DISAGREE,
+    Fault.LOAD_CELL_SLOW_CLOCK,
+    Fault.LOAD_CELL_LOST_FRAMES,
+    Fault.LOAD_CELL_UNRELIABLE,
+)
 
 
 class Health(msgspec.Struct):
@@ -25,14 +40,23 @@ class Health(msgspec.Struct):
     saturated_since_us: int | None = None
     outbox_full: bool = False
     price_book: bool = False
-    failures: deque[int] = msgspec.field(default_factory=lambda: deque[int](maxlen=_MANY_FAILURES))
-    """When the last readings failed."""
+    failures: deque[tuple[int, Fault]] = msgspec.field(
+        default_factory=lambda: deque[tuple[int, Fault]](maxlen=_MANY_FAILURES)
+    )
+    """When the last readings failed, and how."""
+    shown: dict[Fault, int] = {}
+    """When a fault of the load cell was last seen."""
 
     def weighed(self, at_us: int) -> None:
         self.cell_us, self.saturated_since_us = at_us, None
 
-    def reading_failed(self, at_us: int) -> None:
-        self.failures.append(at_us)
+    def reading_failed(self, at_us: int, fault: Fault) -> None:
+        if fault not in _MOMENTARY:
+            self.shown[fault] = at_us
+            return
+        self.failures.append((at_us, fault))
+        if len(self.failures) == _MANY_FAILURES and at_us - self.failures[0][0] <= _FAILURES_WITHIN_US:
+            self.shown[self._kind_of_many()] = at_us
 
     def saturated(self, at_us: int) -> None:
         """A reading at the converter's end is a reading: the cell is not silent."""
@@ -45,9 +69,9 @@ class Health(msgspec.Struct):
     def faults(self, now_us: int) -> tuple[Fault, ...]:
         """Return what is wrong now, always in the same order."""
         judged = (
-            (Fault.LOAD_CELL_SILENT, self._silent(self.cell_us, now_us, CELL_STARTS_US, CELL_SILENT_US)),
+            (Fault.LOAD_CELL_SILENT, self._cell_silent(now_us)),
             (Fault.LOAD_CELL_SATURATED, self._is_saturated(now_us)),
-            (Fault.LOAD_CELL_UNRELIABLE, self._is_unreliable(now_us)),
+            *((fault, self._is_shown(fault, now_us)) for fault in _CELL_FAULTS),
             (Fault.CAMERA_SILENT, self._silent(self.frame_us, now_us, CAMERA_STARTS_US, CAMERA_SILENT_US)),
             (Fault.OUTBOX_FULL, self.outbox_full),
             (Fault.NO_PRICE_BOOK, not self.price_book),
@@ -62,8 +86,18 @@ class Health(msgspec.Struct):
     def _is_saturated(self, now_us: int) -> bool:
         return self.saturated_since_us is not None and now_us - self.saturated_since_us >= SATURATED_US
 
-    def _is_unreliable(self, now_us: int) -> bool:
-        return len(self.failures) == _MANY_FAILURES and now_us - self.failures[0] <= _FAILURES_WITHIN_US
+    def _is_shown(self, fault: Fault, now_us: int) -> bool:
+        return fault in self.shown and now_us - self.shown[fault] < SHOWN_US
+
+    def _cell_silent(self, now_us: int) -> bool:
+        started = self.cell_us is not None
+        return (started and self._is_shown(Fault.LOAD_CELL_SILENT, now_us)) or self._silent(
+            self.cell_us, now_us, CELL_STARTS_US, CELL_SILENT_US
+        )
+
+    def _kind_of_many(self) -> Fault:
+        kind, times = Counter(fault for _, fault in self.failures).most_common(1)[0]
+        return kind if times >= _MOST else Fault.LOAD_CELL_UNRELIABLE
 
 
 def progressing(last_us: int | None, now_us: int, patience_us: int) -> bool:

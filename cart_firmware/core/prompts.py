@@ -43,10 +43,18 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """What the remark is about: a product's name, or the text of a code."""
 
 
+_CANNOT_WEIGH = "The cart cannot weigh right now. Please ask our staff for another cart."
+_UNRELIABLE = "The cart's scale is not reliable right now. Please ask our staff."
 _FAULTS = {
-    Fault.LOAD_CELL_SILENT: "The cart cannot weigh right now. Please ask our staff for another cart.",
+    Fault.LOAD_CELL_SILENT: _CANNOT_WEIGH,
     Fault.LOAD_CELL_SATURATED: "The cart is loaded too heavily, or its scale is broken. Please take something out.",
-    Fault.LOAD_CELL_UNRELIABLE: "The cart's scale is not reliable right now. Please ask our staff.",
+    Fault.LOAD_CELL_STUCK: _CANNOT_WEIGH,
+    Fault.LOAD_CELL_WRONG_GAIN: _UNRELIABLE,
+    Fault.LOAD_CELL_WRONG_RATE: _CANNOT_WEIGH,
+    Fault.LOAD_CELLS_DISAGREE: _CANNOT_WEIGH,
+    Fault.LOAD_CELL_SLOW_CLOCK: _UNRELIABLE,
+    Fault.LOAD_CELL_LOST_FRAMES: _UNRELIABLE,
+    Fault.LOAD_CELL_UNRELIABLE: _UNRELIABLE,
     Fault.CAMERA_SILENT: "The cart's camera is not working. Please ask our staff for another cart.",
     Fault.OUTBOX_FULL: "The cart cannot take more products right now: its memory is full. Please ask our staff.",
     Fault.NO_PRICE_BOOK: "The cart has no prices yet. One moment, please.",

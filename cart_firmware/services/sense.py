@@ -11,8 +11,22 @@ from numpy.typing import NDArray
 from cart_firmware.core.health import Health
 from cart_firmware.core.scanning import Refused, Scanner, Shown, Symbol
 from cart_firmware.core.weighing import Step, Weigher
-from cart_firmware.ports import FrameSource, LoadCell, LoadCellError, Sample, SaturatedError, SilentError
+from cart_firmware.ports import (
+    DisagreementError,
+    FrameError,
+    FrameSource,
+    LoadCell,
+    LoadCellError,
+    RateError,
+    Sample,
+    SaturatedError,
+    SilentError,
+    SlowClockError,
+    StuckError,
+    WrongGainError,
+)
 from cart_firmware.services.observations import Loaded, Observation, Seen, Stepped
+from cart_protocol.basket import Fault
 from cart_protocol.host.clock import Clock
 from cart_protocol.mass import Mass
 
@@ -20,7 +34,18 @@ _LOG = structlog.get_logger("sense")
 _REPORT_US = 1_000_000
 """The load between steps is reported this often while it is quiet."""
 _CAMERA_AGAIN_S = 1.0
-_AFTER_FAILURE_S = 0.1
+_FAULTS: dict[type[LoadCellError], Fault] = {
+    FrameError: Fault.LOAD_CELL_LOST_FRAMES,
+    SlowClockError: Fault.LOAD_CELL_SLOW_CLOCK,
+    WrongGainError: Fault.LOAD_CELL_WRONG_GAIN,
+    RateError: Fault.LOAD_CELL_WRONG_RATE,
+    SilentError: Fault.LOAD_CELL_SILENT,
+    StuckError: Fault.LOAD_CELL_STUCK,
+    DisagreementError: Fault.LOAD_CELLS_DISAGREE,
+}
+"""How a reading that must not be used is called on the console; one that is saturated has its own rule."""
+_LEAVES_WINDOW = (FrameError, SlowClockError)
+"""A single lost reading is a gap, and gaps are the weigher's business; after the others the load may have changed."""
 
 Submit = Callable[[Observation], None]
 
@@ -61,18 +86,17 @@ class Scale:
 
     async def run(self) -> None:
         while True:
-            pause_s = self._poll()
+            pause_s = self.poll()
             await asyncio.sleep(pause_s)
 
-    def _poll(self) -> float:
+    def poll(self) -> float:
         """Take a reading if there is one; return how many seconds to wait for the next."""
         now_us = self._clock.monotonic_us()
         try:
             sample = self._cell.poll(now_us)
         except LoadCellError as error:
             self._failed(error, now_us)
-            # A converter that says nothing may be asked less often; one whose frame failed is asked at once.
-            return _AFTER_FAILURE_S if isinstance(error, SilentError) else self._pause_s
+            return self._pause_s
         if sample is not None:
             self._weigh(sample)
         return self._pause_s
@@ -91,15 +115,17 @@ class Scale:
             self._report(sample.at_us)
 
     def _failed(self, error: LoadCellError, now_us: int) -> None:
-        kind = type(error).__name__
+        kind = f"{type(error).__name__} ({error.cell})" if error.cell else type(error).__name__
         self.failures[kind] = self.failures.get(kind, 0) + 1
         if kind != self._failing:
             _LOG.warning("load cell reading not usable", error=kind, seen=str(error))
             self._failing = kind
         if isinstance(error, SaturatedError):
             self._health.saturated(now_us)
-        elif not isinstance(error, SilentError):
-            self._health.reading_failed(now_us)
+        else:
+            self._health.reading_failed(now_us, _FAULTS.get(type(error), Fault.LOAD_CELL_UNRELIABLE))
+        if isinstance(error, _LEAVES_WINDOW):
+            return
         self._weigher.interrupt()
         if self._reported_quiet:
             self._report(now_us)

@@ -6,6 +6,7 @@ off and never finished) is an argument, so that a driver can be tried against bo
 """
 
 import math
+from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from random import Random
@@ -23,6 +24,7 @@ _HIGHEST = 2**23 - 1
 _LOWEST = -(2**23)
 _DATA_PULSES = 24
 _MOST_PULSES = 27
+_REMEMBERED = 8
 
 
 class PartialFrame(StrEnum):
@@ -69,6 +71,10 @@ class HX711Chip:
         self._connected = True
         self.resets = -1
         """Resets since power-up."""
+        self.converted = deque[tuple[int, int]](maxlen=_REMEMBERED)
+        """The truth about the last conversions that were begun to be read: counts and gain."""
+        self.jammed = False
+        """Whether its modulator hangs: every conversion gives the word of the last."""
         self._reset(clock())
 
     # ── the wires ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,7 +167,9 @@ class HX711Chip:
         if not self._ready and not self._pulses:
             return
         if not self._pulses:
-            self._word = self._convert()
+            if not self.jammed or not self.converted:
+                self._word = self._convert()
+            self.converted.append((self._word - ((self._word & 0x800000) << 1), self._gain))
         self._pulses += 1
         if self._pulses > _DATA_PULSES:
             self._ready = False

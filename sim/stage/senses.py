@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from cart_firmware.devices.hx711_spi import Hx711Spi
+from cart_firmware.devices.hx711_spi import hx711_spi
 from cart_firmware.perception.reader import Reader, Reading
 from cart_firmware.ports import Frame, FrameSource, LoadCell, Sample
 from cart_firmware.services.sense import BarcodeReader
@@ -73,9 +73,9 @@ class WholeSenses:
         self._load.roll(from_s, until_s)
 
     def load_cell(self, clock: Clock) -> LoadCell:
-        del clock
         self._starts += 1
-        return Hx711Spi(LoadCellBus(self._load, self._loop.time, seed=self._starts), self.rate_hz)
+        bus = LoadCellBus(self._load, self._loop.time, seed=self._starts)
+        return hx711_spi(bus, self.rate_hz, clock.monotonic_us)
 
     def camera(self, clock: Clock) -> tuple[FrameSource, BarcodeReader]:
         return _Camera(self._look, 1 / _FRAMES_PER_SECOND, clock), Reader()

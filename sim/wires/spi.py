@@ -7,16 +7,22 @@ clocked by the very bits that the driver sends, at `max_speed_hz`; bus time runs
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 from cart_protocol.host.clock import HostClock
-from sim.chips.hx711 import HX711Chip
+from sim.chips.hx711 import HX711Chip, PartialFrame
 from sim.physics.load import LoadSignal
 from sim.wires import notices
 from sim.wires.visitor import Visitor
 
 _FIRST_LOAD_S = 2.0
 _RATES: dict[str, Literal[10, 80]] = {"10": 10, "80": 80}
+
+
+class Bridge(Protocol):
+    """A strain-gauge bridge."""
+
+    def millivolts(self, time_s: float, /) -> float: ...
 
 
 class LoadCellBus:
@@ -27,43 +33,58 @@ class LoadCellBus:
         clock: seconds; the chip's time, when the bus is idle.
         rate_hz: as the chip's RATE pin is strapped.
         seed: of the chip's noise.
+        gap: seconds that the bus rests after a byte, as a driver without DMA does.
+        partial: what the chip does with an unfinished frame.
     """
 
     def __init__(
-        self, load: LoadSignal, clock: Callable[[], float], *, rate_hz: Literal[10, 80] = 80, seed: int = 1
+        self,
+        load: Bridge,
+        clock: Callable[[], float],
+        *,
+        rate_hz: Literal[10, 80] = 80,
+        seed: int = 1,
+        gap: Callable[[], float] | None = None,
+        partial: PartialFrame = PartialFrame.RELOAD,
+        chip: type[HX711Chip] = HX711Chip,
     ) -> None:
         self.max_speed_hz = 1_000_000
         self.mode = 0
-        self.load = load
-        self._clock = clock
-        self._now_s = clock()
-        self.chip = HX711Chip(load.millivolts, self._bus_time, rate_hz=rate_hz, seed=seed)
+        self._clock, self._gap = clock, gap
+        self.now_s = clock()
+        """The bus's own time, which transfers pass; what comes next begins at the clock's, if that is later."""
+        self.chip = chip(load.millivolts, self._bus_time, rate_hz=rate_hz, seed=seed, partial=partial)
 
     def xfer2(self, data: list[int]) -> list[int]:
         """Clock bytes out on PD_SCK and return what DOUT said meanwhile."""
-        self._now_s = max(self._now_s, self._clock())
+        self.now_s = max(self.now_s, self._clock())
         bit_s = 1 / self.max_speed_hz
-        return [self._byte(value, bit_s) for value in data]
+        read = []
+        for value in data:
+            read.append(self._byte(value, bit_s))
+            if self._gap is not None:
+                self.now_s += self._gap()
+        return read
 
     def close(self) -> None:
         """Let go of the bus. May be repeated."""
 
     def _byte(self, value: int, bit_s: float) -> int:
         chip = self.chip
-        if not value and chip.silent_until() > self._now_s + 8 * bit_s:
-            self._now_s += 8 * bit_s
+        if not value and chip.silent_until() > self.now_s + 8 * bit_s:
+            self.now_s += 8 * bit_s
             return 0xFF
         half = bit_s / 2
         read = 0
         for shift in range(7, -1, -1):
             chip.pd_sck(value >> shift & 1)
-            self._now_s += half
+            self.now_s += half
             read = read << 1 | chip.dout()
-            self._now_s += half
+            self.now_s += half
         return read
 
     def _bus_time(self) -> float:
-        return self._now_s
+        return self.now_s
 
 
 class StreetBus:
@@ -71,7 +92,8 @@ class StreetBus:
 
     def __init__(self, socket: str, cart: str, *, rate_hz: Literal[10, 80], seed: int) -> None:
         clock = HostClock()
-        self._bus = LoadCellBus(LoadSignal(seed), lambda: clock.monotonic_us() / 1e6, rate_hz=rate_hz, seed=seed)
+        self._load = LoadSignal(seed)
+        self._bus = LoadCellBus(self._load, lambda: clock.monotonic_us() / 1e6, rate_hz=rate_hz, seed=seed)
         self._bus.chip.unplug()
         self._heard: deque[notices.FromWorld] = deque()
         self._arrived = threading.Event()
@@ -114,11 +136,11 @@ class StreetBus:
             notice = self._heard.popleft()
             match notice:
                 case notices.Load():
-                    self._bus.load.replace(notice.acts)
+                    self._load.replace(notice.acts)
                     (self._bus.chip.replug if notice.plugged else self._bus.chip.unplug)()
                 case notices.MoreLoad():
                     for act in notice.acts:
-                        self._bus.load.apply(act)
+                        self._load.apply(act)
                 case _:
                     pass
 

@@ -1,5 +1,7 @@
 """Which faults a cart finds in itself, and when."""
 
+import pytest
+
 from cart_firmware.core.health import Health, progressing
 from cart_firmware.services.watch import Watch
 from cart_protocol.basket import Fault
@@ -47,16 +49,41 @@ def test_an_overloaded_cell_is_saturated_and_not_silent() -> None:
     assert health.faults(62 * SECOND) == ()
 
 
-def test_now_and_then_a_failed_reading_is_no_fault_and_ten_in_ten_seconds_are() -> None:
+@pytest.mark.parametrize("fault", [Fault.LOAD_CELL_SLOW_CLOCK, Fault.LOAD_CELL_LOST_FRAMES])
+def test_now_and_then_a_lost_reading_is_no_fault_and_ten_in_ten_seconds_are_named(fault: Fault) -> None:
     health = healthy()
     for tick in range(9):
-        health.reading_failed(60 * SECOND + tick * SECOND // 10)
+        health.reading_failed(60 * SECOND + tick * SECOND // 10, fault)
     assert health.faults(61 * SECOND) == ()
-    health.reading_failed(61 * SECOND)
-    assert health.faults(61 * SECOND) == (Fault.LOAD_CELL_UNRELIABLE,)
+    health.reading_failed(61 * SECOND, fault)
+    assert health.faults(61 * SECOND) == (fault,)
     health.weighed(71 * SECOND)
     health.framed(71 * SECOND)
     assert health.faults(71 * SECOND) == ()
+
+
+def test_readings_that_fail_in_several_ways_have_no_one_name() -> None:
+    health = healthy()
+    for tick in range(10):
+        kind = Fault.LOAD_CELL_SLOW_CLOCK if tick % 2 else Fault.LOAD_CELL_LOST_FRAMES
+        health.reading_failed(60 * SECOND + tick, kind)
+    assert health.faults(60 * SECOND + 10) == (Fault.LOAD_CELL_UNRELIABLE,)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.LOAD_CELL_SILENT, Fault.LOAD_CELL_STUCK, Fault.LOAD_CELL_WRONG_GAIN, Fault.LOAD_CELL_WRONG_RATE,
+        Fault.LOAD_CELLS_DISAGREE,
+    ],
+)  # fmt: skip
+def test_what_a_converter_needs_long_to_find_is_shown_at_once_and_gone_two_seconds_later(fault: Fault) -> None:
+    health = healthy()
+    health.reading_failed(60 * SECOND, fault)
+    assert health.faults(61 * SECOND) == (fault,)
+    health.weighed(61 * SECOND)
+    assert health.faults(61 * SECOND) == (fault,), "long enough to be read"
+    assert health.faults(62 * SECOND) == ()
 
 
 def test_a_loop_that_worked_and_stopped_is_no_progress_and_one_that_never_worked_is_a_fault_to_show() -> None:
