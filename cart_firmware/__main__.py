@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,15 +16,28 @@ import typer
 from rich.live import Live
 
 from cart_firmware.config import CameraSettings, Settings
-from cart_firmware.core.calibration import Calibration, CalibrationError
+from cart_firmware.core.calibration import (
+    Calibration,
+    CalibrationError,
+    CalibrationRecord,
+    Limits,
+    Outcome,
+    RefusedError,
+    calibrated,
+    compare,
+)
+from cart_firmware.devices import calibration_file
 from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.load_cells import open_load_cell
 from cart_firmware.perception.camera_advice import Look, Setting, Verdict
 from cart_firmware.perception.picture_quality import Luma
 from cart_firmware.perception.reader import Reader
+from cart_firmware.screen import certificate
 from cart_firmware.screen.camera_view import Album, plain, table
 from cart_firmware.screen.server import ScreenServer
+from cart_firmware.screen.terminal import Terminal
 from cart_firmware.services import report
+from cart_firmware.services.calibrate import Session
 from cart_firmware.services.camera_check import Bound, CameraCheck, CameraSilentError
 from cart_firmware.services.cart import Cart
 from cart_firmware.services.store_link import MqttStoreLink, will
@@ -36,6 +51,7 @@ from cart_protocol.ids import InvalidIdError, cart_id, store_id
 from cart_protocol.link.mqtt import MqttLink
 from cart_protocol.link.outbox import OutboxError, SqliteOutbox
 from cart_protocol.link.settings import LinkError, MqttSettings, TlsFiles
+from cart_protocol.mass import Mass, grams, kilograms
 from cart_protocol.topics import subscriptions_of_cart
 
 _OUTBOX = "outbox.sqlite"
@@ -183,6 +199,60 @@ def look_through_camera(  # noqa: PLR0917 - the options of a command
     raise typer.Exit(0 if verdict.passed else 1)
 
 
+@app.command()
+def calibrate(  # noqa: PLR0917 - the options of a command
+    config: Config,
+    masses: Annotated[
+        list[float],
+        typer.Option("--mass", help="A known mass in kilograms; say it once for each. Two or more find a wrong one."),
+    ],
+    corner_mass: Annotated[
+        float | None, typer.Option(help="Mass for the corners in kilograms; by default the middle of the masses.")
+    ] = None,
+    corners: Annotated[bool, typer.Option(help="Weigh in each corner as well.")] = True,
+    repeats: Annotated[int, typer.Option(min=0, max=20, help="How often the first mass is weighed again.")] = 3,
+    by: Annotated[str, typer.Option(help="Who calibrates; stands on the certificate.")] = "",
+    corner_limit: Annotated[float, typer.Option(help="Grams by which a corner may differ.")] = 10.0,
+    new_cell: Annotated[bool, typer.Option(help="Do not compare with the last calibration.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Also log what only developers want to know.")] = False,
+) -> None:
+    """Calibrate the scale with known masses: asks for each, waits until it rests, and prints a certificate.
+
+    Stop the cart first; it holds the load cell. What is found is kept in the state folder and used from the next start.
+
+    Exit status: 0 calibrated, 2 refused; then nothing was changed.
+    """
+    configure(verbose)
+    settings = _checked(config)
+    if asyncio.run(report.ask(settings.state)):
+        raise ConfigurationError(
+            f"{config}: the cart runs and holds its load cell; stop it: systemctl stop cartwright-cart"
+        )
+    known = sorted(kilograms(mass) for mass in masses)
+    if known[0] <= 0:
+        raise RefusedError(f"--mass: {min(masses):g} kg; a known mass is above zero")
+    corner = (kilograms(corner_mass) if corner_mass else known[len(known) // 2]) if corners else Mass(0)
+    limits = Limits(corner=grams(corner_limit))
+    clock = HostClock()
+    cell = open_load_cell(msgspec.structs.replace(settings.load_cell, trims=(), zeros=()), clock.monotonic_us)
+    with contextlib.closing(cell):
+        session = Session(
+            cell,
+            clock,
+            time.sleep,
+            Terminal(),
+            counts_per_kilogram=settings.load_cell.counts_per_kilogram,
+            limits=limits,
+        )
+        outcome = calibrated(session.weigh(known, corner_mass=corner, repeats=repeats), limits)
+    last = None if new_cell else calibration_file.load(settings.state)
+    if last is not None:
+        compare(outcome, last.counts_per_kilogram)
+    record = _record(settings, outcome, limits, by, clock)
+    kept = calibration_file.keep(settings.state, record, certificate.page(record))
+    typer.echo(f"\n{certificate.plain(record)}\n\nKept. To print: {kept}")
+
+
 # ── the composition ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -226,7 +296,28 @@ def _with(settings: CameraSettings, changes: list[str]) -> CameraSettings:
         raise ConfigurationError(f"--set: {error}; correct the value") from error
 
 
+def _record(settings: Settings, outcome: Outcome, limits: Limits, by: str, clock: Clock) -> CalibrationRecord:
+    made = datetime.fromtimestamp(clock.wall_ms() // 1_000, UTC)
+    return CalibrationRecord(
+        cart=settings.identity.cart, devices=calibration_file.devices(settings.load_cell),
+        rate_hz=settings.load_cell.rate_hz, gain=settings.load_cell.gain, made_at=made.isoformat(), made_by=by,
+        zero_counts=outcome.zero_counts, counts_per_kilogram=outcome.counts_per_kilogram, trims=outcome.trims,
+        zeros=outcome.zeros, figures=outcome.figures, limits=limits,
+    )  # fmt: skip
+
+
+def _calibrated(settings: Settings) -> Settings:
+    """Return the settings with the calibration that is kept, if there is one."""
+    record = calibration_file.load(settings.state)
+    if record is None:
+        structlog.get_logger("cart-firmware").warning("the scale is not calibrated", do="cart-firmware calibrate")
+        return settings
+    found = calibration_file.apply(record, settings.load_cell, settings.identity.cart)
+    return msgspec.structs.replace(settings, load_cell=found)
+
+
 async def _serve(settings: Settings) -> None:
+    settings = _calibrated(settings)
     clock, dice, service_manager = HostClock(), HostDice(), ServiceManager()
     log = structlog.get_logger("cart-firmware")
     stop = asyncio.Event()

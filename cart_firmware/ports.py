@@ -77,6 +77,8 @@ class Sample(msgspec.Struct, frozen=True):
     at_us: int
     counts: int
     quality: Quality = Quality.GOOD
+    parts: tuple[int, ...] = ()
+    """Each cell's counts, where several make the sum; in their order around the platform."""
 
 
 class LoadCell(Protocol):

@@ -8,8 +8,9 @@ that pulls the platform down stands out.
 
 from collections.abc import Sequence
 
+_FOUR = ("front left", "front right", "rear right", "rear left")
 _SIGNS = (1, -1, 1, -1)
-"""Around the platform: front left, front right, rear right, rear left."""
+"""Of the cells in the order of their names around the platform."""
 _WARP_KG = 0.4
 """What springs of unequal stiffness and an uneven floor may look like ..."""
 _WARP_SHARE = 0.06
@@ -74,3 +75,8 @@ class CrossCheck:
 
     def _warp(self, counts: Sequence[int]) -> float:
         return sum(sign * count for sign, count in zip(_SIGNS, counts, strict=False))
+
+
+def places(cells: int) -> tuple[str, ...]:
+    """Return what people call the cells of a platform, or its corners: four from front left, clockwise from above."""
+    return _FOUR if cells == len(_FOUR) else tuple(f"cell {place}" for place in range(1, cells + 1))

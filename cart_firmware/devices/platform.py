@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from cart_firmware.core.cross_check import CrossCheck
+from cart_firmware.core.cross_check import CrossCheck, places
 from cart_firmware.ports import DisagreementError, LoadCell, LoadCellError, Quality, Sample
 
-_FOUR = ("front left", "front right", "rear right", "rear left")
 _TOGETHER = 1.5
 """Conversion times within which conversions of different cells belong to one moment."""
 
@@ -23,11 +22,9 @@ class Platform:
         self.rate_hz = min(cell.rate_hz for cell in cells)
         self._cells, self._check = tuple(cells), check
         self._trims = tuple(trims) or (1.0,) * len(self._cells)
-        self.names = names(len(self._cells))
+        self.names = places(len(self._cells))
         self._together_us = round(_TOGETHER * 1_000_000 / self.rate_hz)
         self._held: dict[int, Sample] = {}
-        self.parts: tuple[int, ...] = ()
-        """Each cell's counts, trimmed, in the sum returned last."""
 
     def poll(self, now_us: int) -> Sample | None:
         """Return the sum of one conversion of each cell, or None until all have one.
@@ -62,22 +59,17 @@ class Platform:
         if at_us - min(sample.at_us for sample in samples) > self._together_us:
             return None
         self._held.clear()
-        self.parts = tuple(round(sample.counts * trim) for sample, trim in zip(samples, self._trims, strict=True))
-        if (suspect := self._check.judge(self.parts)) is not None:
+        parts = tuple(round(sample.counts * trim) for sample, trim in zip(samples, self._trims, strict=True))
+        if (suspect := self._check.judge(parts)) is not None:
             raise _named(
                 DisagreementError(
-                    f"counts of the cells are {', '.join(map(str, self.parts))}, which no rigid platform gives; look "
+                    f"counts of the cells are {', '.join(map(str, parts))}, which no rigid platform gives; look "
                     "for what jams it or lies under it, then calibrate or exchange the cell"
                 ),
                 self.names[suspect],
             )
         near = any(sample.quality is Quality.NEAR_END for sample in samples)
-        return Sample(at_us, sum(self.parts), Quality.NEAR_END if near else Quality.GOOD)
-
-
-def names(cells: int) -> tuple[str, ...]:
-    """Return what people call the cells of a platform."""
-    return _FOUR if cells == len(_FOUR) else tuple(f"cell {place}" for place in range(1, cells + 1))
+        return Sample(at_us, sum(parts), Quality.NEAR_END if near else Quality.GOOD, parts)
 
 
 def _named(error: LoadCellError, cell: str) -> LoadCellError:

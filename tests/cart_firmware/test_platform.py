@@ -97,8 +97,7 @@ def test_the_sum_waits_for_all_and_is_trimmed(cells: list[Cell]) -> None:
     cells[2].says = None
     assert platform.poll(0) is None
     cells[2].says = 3_000
-    assert platform.poll(6_000) == Sample(6_000, 10_040)
-    assert platform.parts == (1_000, 2_000, 3_000, 4_040)
+    assert platform.poll(6_000) == Sample(6_000, 10_040, parts=(1_000, 2_000, 3_000, 4_040))
 
 
 def test_conversions_that_belong_to_different_moments_are_not_summed(cells: list[Cell]) -> None:
@@ -119,7 +118,7 @@ def test_the_cell_that_fails_is_named_and_the_others_keep_their_pace(cells: list
         platform.poll(0)
     assert failed.value.cell == "front right"
     cells[1].says = 2_000
-    assert platform.poll(12_500) == Sample(12_500, 10_000)
+    assert platform.poll(12_500) == Sample(12_500, 10_000, parts=(1_000, 2_000, 3_000, 4_000))
 
 
 def test_a_cell_near_its_end_is_said_of_the_sum(cells: list[Cell]) -> None:

@@ -35,6 +35,7 @@ NO_PART = {
     "cart_firmware": {
         "blocking_camera": "what cameras with blocking libraries share",
         "camera_settings": "what was asked of a camera beside what it does",
+        "calibration_file": "a file, no hardware",
         "cameras": "opens the configured one",
         "converter": "what all converters share",
         "hx711": "what all wirings of an HX711 share",
