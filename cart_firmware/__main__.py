@@ -363,7 +363,7 @@ def _cart(
         IdMint(clock, dice),
         load_cell=open_load_cell(settings.load_cell, clock.monotonic_us),
         frames=open_frame_source(settings.camera, clock),
-        reader=Reader(),
+        reader=Reader(now=lambda: clock.monotonic_us() / 1e6),
         link=MqttStoreLink(link, store, cart),
         outbox=outbox,
         verify=Verifier.load(settings.price_book_key).verify,

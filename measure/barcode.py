@@ -2,8 +2,7 @@
 
 Every engine sees every photograph, one after the other in turned order, in one process and on one thread; the time of
 an engine on a photograph is the median of its repetitions. `false` counts retail codes (GTINs, GS1 element strings)
-that are not in the photograph; `accepted` and `accepted_false` are what the cart's acceptance rule makes of a photograph
-held before the camera for some frames, with a catalogue of all true codes and 20,000 others.
+that are not in the photograph.
 """
 
 import argparse
@@ -22,7 +21,8 @@ import numpy as np
 import zxingcpp
 from numpy.typing import NDArray
 
-from cart_firmware.perception.reader import Reader, Reading
+from cart_firmware.perception.reader import Reader
+from cart_firmware.perception.reading import Reading
 from measure.photographs import RETAIL, Code, Photograph, code_of, in_groups, load
 
 Engine = Callable[[NDArray[np.uint8]], set[Code]]
@@ -140,9 +140,7 @@ def report(answers: dict[str, Answers], photographs: list[Photograph], options: 
         metrics: dict[str, Any] = {"groups": tables.pop("cartwright")}
         if tables:
             metrics["peers"] = {name: {"groups": table} for name, table in tables.items()}
-        print(
-            json.dumps({"kind": "barcode", "passed": right, "failed": len(photographs) - right, "metrics": metrics})
-        )
+        print(json.dumps({"kind": "barcode", "passed": right, "failed": len(photographs) - right, "metrics": metrics}))
 
 
 def figures(answers: Answers, photographs: list[Photograph]) -> dict[str, dict[str, float]]:

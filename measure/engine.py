@@ -1,4 +1,4 @@
-"""Our reader as a function of a picture, for benches of other makers that call `engine(picture) -> [(format, text)]`."""
+"""Our reader as a function of a picture, for others' benches that call `engine(picture) -> [(format, text)]`."""
 
 import time
 

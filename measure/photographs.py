@@ -18,7 +18,14 @@ Code = tuple[str, str]
 RETAIL = frozenset({"gtin", "ai"})
 """Kinds that could be charged for."""
 GROUPS = ("EAN/UPC", "DataBar", "Code128/ITF", "QR", "negatives", "positives")
-_GROUP_OF = {"EAN": "EAN/UPC", "UPC": "EAN/UPC", "DAT": "DataBar", "COD": "Code128/ITF", "ITF": "Code128/ITF", "QR": "QR"}
+_GROUP_OF = {
+    "EAN": "EAN/UPC",
+    "UPC": "EAN/UPC",
+    "DAT": "DataBar",
+    "COD": "Code128/ITF",
+    "ITF": "Code128/ITF",
+    "QR": "QR",
+}
 
 
 class Photograph(msgspec.Struct, frozen=True):
@@ -101,14 +108,14 @@ def _same(code: Code, true: Code) -> bool:
 
 
 def _upc_e(text: str) -> Code:
-    digits = text.split(" ")[0]
+    digits = text.split(" ", maxsplit=1)[0]
     if len(digits) == 6:
         digits = f"0{digits}0"
     return ("gtin", (expand_upc_e(digits) if len(digits) == 8 else digits).zfill(14))
 
 
 def _ean(text: str) -> Code:
-    digits = text.split(" ")[0]
+    digits = text.split(" ", maxsplit=1)[0]
     return ("gtin", (digits[:13] if len(digits) in (15, 18) else digits).zfill(14))  # without the add-on
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from cart_firmware.perception.picture_quality import BURNT, Corners, Luma, Quality, quality, stripes
-from cart_firmware.perception.reader import Reading
+from cart_firmware.perception.reading import Reading
 
 _MODULE_MM = 0.33
 """X-dimension of EAN/UPC at its nominal size (GS1 General Specifications, 5.2.6.1)."""

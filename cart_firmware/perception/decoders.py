@@ -13,7 +13,6 @@ import numpy as np
 import zxingcpp
 
 from cart_firmware.perception.reading import Corners, Picture, Reading
-
 from cart_protocol.gs1.check_digit import has_valid_check_digit
 from cart_protocol.gs1.gtin import expand_upc_e
 
@@ -51,10 +50,11 @@ class Zxing(msgspec.Struct, frozen=True):
 
     def _reading(self, symbol: zxingcpp.Barcode) -> Reading:
         at = symbol.position
-        corners = tuple(
+        top_left, top_right, bottom_right, bottom_left = (
             (point.y, point.x) if self.turned else (point.x, point.y)
             for point in (at.top_left, at.top_right, at.bottom_right, at.bottom_left)
         )
+        corners = (top_left, top_right, bottom_right, bottom_left)
         return Reading(bytes(symbol.bytes), str(symbol.symbology_identifier), corners)
 
 
@@ -77,7 +77,7 @@ class Zbar(msgspec.Struct, frozen=True):
         return tuple(reading for symbol in found if (reading := _from_zbar(symbol)))
 
 
-def _from_zbar(symbol: Any) -> Reading | None:
+def _from_zbar(symbol: Any) -> Reading | None:  # noqa: ANN401 - pyzbar ships no types
     identified = _ZBAR_KINDS[symbol.type](symbol.data)
     if identified is None:
         return None
@@ -85,7 +85,7 @@ def _from_zbar(symbol: Any) -> Reading | None:
     return Reading(payload, symbology, _outline(symbol))
 
 
-def _outline(symbol: Any) -> Corners:
+def _outline(symbol: Any) -> Corners:  # noqa: ANN401 - likewise
     """The rectangle of least area around the points where the bars were crossed, by its own top left."""
     points = np.array([(point.x, point.y) for point in symbol.polygon], np.float32)
     if len(points) < 3:

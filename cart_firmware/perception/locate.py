@@ -1,9 +1,9 @@
 """Where bars could be: places of a picture whose brightness changes strongly, to and fro, and in one direction only.
 
-The structure tensor says so. Its three sums (gx*gx, gy*gy, gx*gy) over small cells give the energy of the changes, their
-main direction, and their coherence: 1 where all changes point the same way, as across bars; 0 where they point
+The structure tensor says so. Its three sums (gx*gx, gy*gy, gx*gy) over small cells give the energy of the changes,
+their main direction, and their coherence: 1 where all changes point the same way, as across bars; 0 where they point
 everywhere, as in print and foliage. The plain sums of gx and gy are nearly nothing where dark and light alternate, and
-much at the edge of a label or a shelf. Coherent, energetic, alternating cells that touch and point alike are one region.
+much at the edge of a label or a shelf. Coherent, energetic, alternating cells that touch and point alike are a region.
 """
 
 import math
@@ -76,29 +76,29 @@ def locate(luma: Picture, limit: int = 3) -> tuple[Region, ...]:
 
 def _reduced(luma: Picture, divisor: int) -> Picture:
     size = (luma.shape[1] // divisor, luma.shape[0] // divisor)
-    return cv2.resize(luma[: size[1] * divisor, : size[0] * divisor], size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(luma[: size[1] * divisor, : size[0] * divisor], size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
 
 
 class _Cells:
     """The picture as cells of bars, each with its direction. All lengths in pixels of the reduced picture."""
 
     def __init__(self, small: Picture, rows: int, columns: int) -> None:
-        gx, gy = cv2.spatialGradient(small[: rows * _CELL, : columns * _CELL])
+        gx, gy = (np.asarray(part, np.int16) for part in cv2.spatialGradient(small[: rows * _CELL, : columns * _CELL]))
         size = (columns, rows)
 
-        def mean(part: NDArray[np.generic]) -> NDArray[np.float32]:
-            return cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        def mean(part: NDArray[np.float32]) -> NDArray[np.float32]:
+            return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.float32)
 
         def product(one: NDArray[np.int16], other: NDArray[np.int16]) -> NDArray[np.float32]:
-            return cv2.blur(mean(cv2.multiply(one, other, dtype=cv2.CV_32F)), (3, 3))
+            whole = np.asarray(cv2.multiply(one, other, dtype=cv2.CV_32F), np.float32)
+            return np.asarray(cv2.blur(mean(whole), (3, 3)), np.float32)
 
         xx, yy, xy = product(gx, gx), product(gy, gy), product(gx, gy)
         self.energy = xx + yy
         along_x, along_y = xx - yy, 2 * xy
         spread = cv2.magnitude(along_x, along_y)
-        one_way = cv2.magnitude(
-            *(cv2.blur(mean(part.astype(np.float32)), (5, 5)) for part in (gx, gy))
-        )
+        one_way = cv2.magnitude(*(cv2.blur(mean(part.astype(np.float32)), (5, 5)) for part in (gx, gy)))
         place = int(_STRONG_SHARE * self.energy.size)
         strong = max(_LEAST_AMPLITUDE**2, _ENERGETIC**2 * float(np.partition(self.energy.ravel(), place)[place]))
         self.barred = (

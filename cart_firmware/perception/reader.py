@@ -8,9 +8,8 @@
 A frame has a deadline. A stage whose cost (by its pixels, and by what it took lately) does not fit any more is left out
 and counted.
 
-A patient reader tries every stage on every frame: for photographs and for a shopper who holds still. A quick one, for
-the stream of a camera, leaves the frames without bars to one of the whole-frame stages in turn, and looks again at an
-unchanged scene only now and then.
+A patient reader tries every stage on every frame: for photographs. A quick one, for the stream of a camera, takes the
+whole-frame families in turn, one each frame.
 """
 
 from collections.abc import Callable, Iterator
@@ -85,6 +84,8 @@ FAMILIES = (
     Whole("qr-even", Zxing("QRCode", thorough=True, whole=True), 2.0),
     Whole("qr-inverted", Zxing("QRCode", thorough=True, inverted=True), 4.0),
 )
+_IN_TURN = 3
+"""Of those, the ones that a stream takes in turn; the last two are rare."""
 RESORTS = (Whole("qr-zbar", Zbar("QRCODE"), 30.0),)
 
 
@@ -139,7 +140,7 @@ class Reader:
         if self._patient:
             yield from FAMILIES
         else:
-            yield FAMILIES[self._frames % len(FAMILIES)]
+            yield FAMILIES[self._frames % _IN_TURN]
         if look.barred:
             yield from RESCUES
         if self._patient:

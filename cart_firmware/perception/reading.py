@@ -25,8 +25,3 @@ class Reading(msgspec.Struct, frozen=True):
     corners: Corners
     stage: str = ""
     """The stage of the reader that found it (see reader)."""
-    likelihood: float | None = None
-    """Natural logarithm of how much likelier the picture is under this code than under the next best valid code; None
-    where no model judges the symbology."""
-    sharpness: float | None = None
-    """Modules per blur: the reciprocal of the blur's standard deviation in modules. Above 2 every decoder is at ease."""

@@ -52,7 +52,7 @@ def rectify(luma: Picture, region: Region, columns: int) -> Strip:
     size = (max(8, round(length * scale)), min(_MOST_ROWS, max(_FEWEST_ROWS, round(height))))
     if size[0] < laid.shape[1] or size[1] < laid.shape[0]:
         to_frame = to_frame @ _enlarging(laid.shape[1] / size[0], laid.shape[0] / size[1])
-        laid = cv2.resize(laid, size, interpolation=cv2.INTER_AREA)
+        laid = np.asarray(cv2.resize(laid, size, interpolation=cv2.INTER_AREA), np.uint8)
     return Strip(laid, to_frame, 1 / scale)
 
 
@@ -63,7 +63,8 @@ def _turned(luma: Picture, region: Region, fine: float, size: tuple[int, int]) -
     origin = np.array([region.x, region.y]) - right * (size[0] - 1) / 2 - down * (size[1] - 1) / 2
     to_frame = np.column_stack([right, down, origin])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(luma, to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), to_frame
+    laid = cv2.warpAffine(luma, to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(laid, np.uint8), to_frame
 
 
 def levelled(luma: Picture, region: Region) -> Region | None:
@@ -111,7 +112,7 @@ def _enlarging(across: float, down: float) -> NDArray[np.float64]:
 def sharpened(luma: Picture, amount: float, blur: float) -> Picture:
     """Return a strip with its changes across the bars exaggerated. `blur` in columns."""
     soft = cv2.GaussianBlur(luma, (0, 0), blur, sigmaY=0.5)
-    return cv2.addWeighted(luma, 1 + amount, soft, -amount, 0)
+    return np.asarray(cv2.addWeighted(luma, 1 + amount, soft, -amount, 0), np.uint8)
 
 
 def calmed(luma: Picture) -> Picture:

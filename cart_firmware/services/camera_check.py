@@ -11,7 +11,7 @@ import msgspec
 
 from cart_firmware.perception.camera_advice import Look, Setting, Verdict, judge, look
 from cart_firmware.perception.picture_quality import Luma
-from cart_firmware.perception.reader import Reading
+from cart_firmware.perception.reading import Reading
 from cart_firmware.ports import Frame, FrameSource
 from cart_protocol.host.clock import Clock
 

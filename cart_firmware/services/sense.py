@@ -51,7 +51,7 @@ Submit = Callable[[Observation], None]
 
 
 class Reading(Protocol):
-    """What a barcode reader found (cart_firmware.perception.reader.Reading)."""
+    """What a barcode reader found (cart_firmware.perception.reading.Reading)."""
 
     @property
     def payload(self) -> bytes: ...

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from cart_firmware.devices.hx711_spi import hx711_spi
-from cart_firmware.perception.reader import Reader, Reading
+from cart_firmware.perception.reader import Reader
+from cart_firmware.perception.reading import Reading
 from cart_firmware.ports import Frame, FrameSource, LoadCell, Sample
 from cart_firmware.services.sense import BarcodeReader
 from cart_protocol.host.clock import Clock

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from cart_firmware.perception.decoders import Zxing
 from cart_firmware.perception.picture_quality import Quality, noise, quality, sharpness, stripes
-from cart_firmware.perception.reader import OTHER_FAMILIES, Pass, Reading
+from cart_firmware.perception.reader import FAMILIES
+from cart_firmware.perception.reading import Reading
 from sim.optics.label import Label, Symbology
 from sim.optics.scene import EMPTY, Scene, render
 
@@ -32,7 +34,7 @@ def picture(label: Label | None = TEA, seed: int = 1, **scene: float) -> NDArray
 
 
 def read(luma: NDArray[np.uint8]) -> Reading:
-    for each in (Pass("EANUPC", thorough=True), *OTHER_FAMILIES):
+    for each in (Zxing("EANUPC", thorough=True), *(family.decoder for family in FAMILIES)):
         if readings := each.read(luma):
             return readings[0]
     raise AssertionError("not read")
