@@ -8,8 +8,8 @@
 A frame has a deadline. A stage whose cost (by its pixels, and by what it took lately) does not fit any more is left out
 and counted.
 
-A patient reader tries every stage on every frame: for photographs. A quick one, for the stream of a camera, takes the
-whole-frame families in turn, one each frame.
+A patient reader tries every stage on every frame: for photographs. A quick one, for the stream of a camera, takes
+turns: a whole-frame family on one frame, the strips and one of the rescues on the next.
 """
 
 from collections.abc import Callable, Iterator
@@ -135,16 +135,24 @@ class Reader:
         if self._lately is not None:
             yield self._lately
         yield EAN
+        if not self._patient:
+            yield from self._in_turn(look)
+            return
         if look.barred:
             yield from STRIPS
-        if self._patient:
-            yield from FAMILIES
-        else:
-            yield FAMILIES[self._frames % _IN_TURN]
+        yield from FAMILIES
         if look.barred:
             yield from RESCUES
-        if self._patient:
-            yield from RESORTS
+        yield from RESORTS
+
+    def _in_turn(self, look: Look) -> Iterator[Stage]:
+        """A frame among many: one family, or the strips and one rescue, each in its turn."""
+        turn, odd = divmod(self._frames, 2)
+        if odd:
+            yield FAMILIES[turn % _IN_TURN]
+        elif look.barred:
+            yield from STRIPS
+            yield RESCUES[turn % len(RESCUES)]
 
 
 _ALL: tuple[Stage, ...] = (EAN, *STRIPS, *FAMILIES, *RESCUES, *RESORTS)

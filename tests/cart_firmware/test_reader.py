@@ -93,9 +93,9 @@ def test_payload_bytes_come_through_that_are_no_text() -> None:
     assert seen(scene((label, 200, 100))) == {("]Q1", b"\xff\xfe\x00\x80")}
 
 
-def test_a_code_among_bars_is_read_on_every_frame() -> None:
+def test_a_code_that_was_read_is_read_on_every_frame_after() -> None:
     picture = scene((symbol("CARTWRIGHT-128", BarcodeFormat.Code128, 2), 100, 120))
-    assert all(looked_at(picture, 5))
+    assert all(looked_at(picture, 6)[1:])
 
 
 @pytest.mark.parametrize("degrees", [25, 45, 70, 115])
@@ -103,7 +103,7 @@ def test_a_code_is_read_at_any_angle(degrees: int) -> None:
     upright = scene((symbol(MILK, BarcodeFormat.EAN13), 150, 120))
     turn = cv2.getRotationMatrix2D((320.0, 240.0), degrees, 0.8)
     picture = cv2.warpAffine(upright, turn, (640, 480), borderMode=cv2.BORDER_REPLICATE)
-    assert seen(picture, 1) == {("]E0", MILK.encode())}
+    assert seen(picture, 2) == {("]E0", MILK.encode())}
 
 
 def test_a_stage_that_does_not_fit_the_deadline_is_left_out_and_counted() -> None:
