@@ -76,7 +76,7 @@ class I2cImu:
         said = self._bus.read_byte_data(part.address, part.who_am_i)
         if said not in part.says:
             known = " or ".join(f"{value:#04x}" for value in part.says)
-            raise ImuError(f"{part.name}: says it is {said:#04x}, expected {known}; correct imu.device")
+            raise ImuError(f"{part.name}: says it is {said:#04x}, expected {known}; it is another part")
         for register, value in part.setup:
             self._bus.write_byte_data(part.address, register, value)
         self._ready = True

@@ -33,9 +33,9 @@ from cart_firmware.services.calibrate import Session
 from cart_protocol.host.configuration import ConfigurationError
 from cart_protocol.mass import grams, kilograms
 from sim.wires.rpi_gpio import WireTime
-from tests.cart_firmware.test_cart_main import PROGRAM, ROOT, Bench, bench
+from tests.cart_firmware.test_cart_main import PROGRAM, ROOT, Bench, Programs, bench, programs, until
 
-__all__ = ["bench"]
+__all__ = ["bench", "programs"]
 
 MILLIVOLTS_PER_KG = 10 / 50
 """A 50 kg cell of 2 mV/V at 5 V."""
@@ -303,7 +303,7 @@ def test_the_certificate_says_the_same_as_text_and_as_a_page() -> None:
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_command_leads_through_and_the_cart_then_weighs_by_it(bench: Bench) -> None:
+def test_the_command_leads_through_and_the_cart_then_weighs_by_it(bench: Bench, programs: Programs) -> None:
     bench.config.write_text(bench.config.read_text().replace("[camera]", "counts_per_kilogram = 80000.0\n\n[camera]"))
     with subprocess.Popen(
         [*PROGRAM, "calibrate", "--config", str(bench.config), "--mass", "5", "--no-corners", "--repeats", "0"],
@@ -327,6 +327,10 @@ def test_the_command_leads_through_and_the_cart_then_weighs_by_it(bench: Bench) 
     assert found is not None
     assert found.counts_per_kilogram == pytest.approx(COUNTS_PER_KG, rel=1e-3)
     assert found.zero_counts == pytest.approx(0.040 * COUNTS_PER_KG, abs=60)
+    programs.start()
+    bench.weigh(1_040.0)
+    until((bench.state / "status.sock").exists)
+    until(lambda: abs(int(str(bench.status()["load_mg"])) - grams(1_000)) < grams(5))
 
 
 def test_without_anybody_at_the_terminal_nothing_is_changed(bench: Bench) -> None:
