@@ -12,7 +12,7 @@ import msgspec
 from cart_protocol.gs1.check_digit import CheckDigitError, Gs1Error
 from cart_protocol.gs1.scan import ScannedCode, product_of
 from cart_protocol.ids import ProductId
-from cart_protocol.pricing.price_book import Prices, Product
+from cart_protocol.pricing.price_book import Prices, Product, SoldBy
 
 _AGREE_WITHIN_US = 700_000
 """Two looks at one code belong together: several frames at the slowest useful rate, less than a change of packs."""
@@ -139,7 +139,17 @@ def identify(at_us: int, symbol: Symbol, prices: Prices | None) -> Shown | Refus
     product = prices.find(code.product) if prices else None
     if product is None:
         return _refused(at_us, symbol, "unknown-product")
-    return Shown(at_us=at_us, symbology=symbology, code=code, product=product)
+    return Shown(at_us=at_us, symbology=symbology, code=_for_sale(code, product), product=product)
+
+
+def _for_sale(code: ScannedCode, product: Product) -> ScannedCode:
+    """Return the code without the mass and price of its elements where the price book sells by the piece.
+
+    Its net mass is not what the scale will see, and what a piece costs is the shop's word.
+    """
+    if product.sold_by is SoldBy.PIECE and code.gtin is not None:
+        return msgspec.structs.replace(code, marked=None, marked_mass=None)
+    return code
 
 
 def _refused(at_us: int, symbol: Symbol, reason: str) -> Refused:

@@ -6,7 +6,7 @@ from cart_firmware.core.scanning import Refused, Scanner, Shown, Symbol
 from cart_protocol.gs1.gtin import gtin_of
 from cart_protocol.ids import ProductId
 from cart_protocol.mass import grams
-from tests.cart_firmware.corner_shop import APPLES_LABEL, CHEESE_LABEL, MILK, PASTA, PRICES, with_check_digit
+from tests.cart_firmware.corner_shop import APPLES_LABEL, CHEESE_LABEL, LOOSE, MILK, PASTA, PRICES, with_check_digit
 
 FRAME_US = 66_667
 
@@ -93,6 +93,17 @@ def test_an_in_store_label_brings_its_mass_or_price() -> None:
     assert isinstance(apples, Shown)
     assert cheese.code.marked_mass == grams(482)
     assert str(apples.code.marked) == "€2.99"
+
+
+def test_a_printed_net_mass_counts_for_goods_by_weight_and_not_for_pieces() -> None:
+    loose = ("]e0", f"01{gtin_of(LOOSE)}3103000250".encode())
+    piece = ("]e0", f"01{gtin_of(MILK)}310300100039220119".encode())
+    (nuts,) = frames(Scanner(PRICES), *[(loose,)] * 2)
+    (milk,) = frames(Scanner(PRICES), *[(piece,)] * 2)
+    assert isinstance(nuts, Shown)
+    assert isinstance(milk, Shown)
+    assert nuts.code.marked_mass == grams(250)
+    assert (milk.code.marked_mass, milk.code.marked) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cart_protocol.gs1.check_digit import CheckDigitError, Gs1Error, check_digit
+from cart_protocol.gs1.coupon import CouponCode
 from cart_protocol.gs1.restricted import MarkedValueError, RestrictedPattern, read_label
-from cart_protocol.gs1.scan import NotAProductCodeError, ScannedCode, product_of
+from cart_protocol.gs1.scan import NotAProductCodeError, ScannedCode, product_of, read_code
 from cart_protocol.mass import grams
 from cart_protocol.money import Money
 
@@ -51,7 +52,8 @@ def with_check(digits: str) -> str:
     ],
 )
 def test_every_carrier_of_a_gtin_names_its_product(symbology: str, payload: str, gtin: str) -> None:
-    assert scan(symbology, payload) == ScannedCode(product=gtin, gtin=gtin, marked=None, marked_mass=None, text=payload)
+    code = scan(symbology, payload)
+    assert (code.product, code.gtin, code.marked, code.marked_mass, code.text) == (gtin, gtin, None, None, payload)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,69 @@ def test_any_bytes_have_an_answer(symbology: str, payload: bytes) -> None:
     except Gs1Error:
         return
     assert code.text.encode() == payload
+
+
+# ── what a symbol says of the pack on hand ───────────────────────────────────────────────────────────────────────────
+
+
+def test_a_pack_by_weight_brings_its_mass_price_dates_and_lot() -> None:
+    text = "0199520123456781" + "3103000482" + "39220959" + "\x1d" + "15261201" + "17261215" + "10LOT7"
+    code = scan("]e0", text)
+    assert (code.product, code.marked_mass, code.marked) == ("99520123456781", grams(482), Money(959, "EUR"))
+    assert (code.lot, code.best_before, code.use_by, code.serial) == ("LOT7", "261201", "261215", None)
+
+
+def test_a_link_on_a_pack_brings_the_same() -> None:
+    code = scan("]Q1", "https://id.example/01/09520123456788/10/LOT7/21/42?17=261215&30=6&16=261130")
+    assert (code.product, code.lot, code.serial, code.use_by) == ("09520123456788", "LOT7", "42", "261215")
+    assert (code.count, code.sell_by) == (6, "261130")
+
+
+def test_a_use_by_time_is_its_day() -> None:
+    assert scan("]d2", "0109520123456788" + "70032612151800").use_by == "261215"
+
+
+@pytest.mark.parametrize("symbology", ["]Q2", "]d4"])
+def test_a_link_in_a_symbol_that_declares_its_character_set(symbology: str) -> None:
+    assert scan(symbology, "https://id.example/01/09520123456788").gtin == "09520123456788"
+
+
+@pytest.mark.parametrize("symbology", ["]Q4", "]d5", "]J1"])
+def test_elements_in_the_rarer_gs1_symbols(symbology: str) -> None:
+    assert scan(symbology, "0109520123456788").gtin == "09520123456788"
+
+
+def test_a_book_with_its_price_and_a_periodical_with_its_issue() -> None:
+    book, paper = scan("]E3", "978030640615751299"), scan("]E3", with_check("977037859503") + "07")
+    assert (book.isbn, book.issn, book.add_on) == ("9780306406157", None, "51299")
+    assert (paper.isbn, paper.issn, paper.add_on) == (None, "0378-5955", "07")
+
+
+def test_a_composite_dates_the_number_beneath_it() -> None:
+    code = scan("]E0", "9520123456788" + "|]e0" + "17261215" + "10A")
+    assert (code.gtin, code.use_by, code.lot) == ("09520123456788", "261215", "A")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("0109520123456788" + "17261315", r"AI \(17\), character 21, rule 'month'"),
+        ("0199520123456781" + "3103000482" + "3102000482", "never with"),
+        ("0109520123456788" + "10A\x1d" + "10B", "once per pack"),
+    ],
+)
+def test_a_pack_that_says_something_impossible_is_no_pack_to_charge(text: str, what: str) -> None:
+    with pytest.raises(NotAProductCodeError, match=what):
+        scan("]e0", text)
+
+
+def test_a_coupon_is_told_from_a_product() -> None:
+    payload = b"8112" + b"00" + b"614141" + b"123456" + b"0" + b"654321"
+    found = read_code("]e0", payload, PATTERNS, "EUR")
+    assert isinstance(found, CouponCode)
+    assert found.key == "8112:614141:123456:654321"
+    with pytest.raises(NotAProductCodeError, match="coupon"):
+        product_of("]e0", payload, PATTERNS, "EUR")
 
 
 # ── in-store labels ──────────────────────────────────────────────────────────────────────────────────────────────────
