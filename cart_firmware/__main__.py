@@ -26,7 +26,9 @@ from cart_firmware.core.calibration import (
     calibrated,
     compare,
 )
+from cart_firmware.core.tilt import Axes
 from cart_firmware.devices import calibration_file
+from cart_firmware.devices.accelerometers import open_imu
 from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.load_cells import open_load_cell
 from cart_firmware.perception.camera_advice import Look, Setting, Verdict
@@ -37,7 +39,7 @@ from cart_firmware.screen.camera_view import Album, plain, table
 from cart_firmware.screen.server import ScreenServer
 from cart_firmware.screen.terminal import Terminal
 from cart_firmware.services import report
-from cart_firmware.services.calibrate import Session
+from cart_firmware.services.calibrate import Session, feel_upright
 from cart_firmware.services.camera_check import Bound, CameraCheck, CameraSilentError
 from cart_firmware.services.cart import Cart
 from cart_firmware.services.store_link import MqttStoreLink, will
@@ -245,10 +247,11 @@ def calibrate(  # noqa: PLR0917 - the options of a command
             limits=limits,
         )
         outcome = calibrated(session.weigh(known, corner_mass=corner, repeats=repeats), limits)
+    up = _upright(settings, clock)
     last = None if new_cell else calibration_file.load(settings.state)
     if last is not None:
         compare(outcome, last.counts_per_kilogram)
-    record = _record(settings, outcome, limits, by, clock)
+    record = _record(settings, outcome, limits, by, clock, up=up)
     kept = calibration_file.keep(settings.state, record, certificate.page(record))
     typer.echo(f"\n{certificate.plain(record)}\n\nKept. To print: {kept}")
 
@@ -296,24 +299,38 @@ def _with(settings: CameraSettings, changes: list[str]) -> CameraSettings:
         raise ConfigurationError(f"--set: {error}; correct the value") from error
 
 
-def _record(settings: Settings, outcome: Outcome, limits: Limits, by: str, clock: Clock) -> CalibrationRecord:
+def _upright(settings: Settings, clock: Clock) -> Axes | None:
+    """Return what the accelerometer reads on level floor, None on a cart without one."""
+    imu = open_imu(settings.imu)
+    if imu is None:
+        return None
+    with contextlib.closing(imu):
+        return feel_upright(imu, clock, time.sleep, Terminal())
+
+
+def _record(
+    settings: Settings, outcome: Outcome, limits: Limits, by: str, clock: Clock, *, up: Axes | None
+) -> CalibrationRecord:
     made = datetime.fromtimestamp(clock.wall_ms() // 1_000, UTC)
     return CalibrationRecord(
         cart=settings.identity.cart, devices=calibration_file.devices(settings.load_cell),
         rate_hz=settings.load_cell.rate_hz, gain=settings.load_cell.gain, made_at=made.isoformat(), made_by=by,
         zero_counts=outcome.zero_counts, counts_per_kilogram=outcome.counts_per_kilogram, trims=outcome.trims,
-        zeros=outcome.zeros, figures=outcome.figures, limits=limits,
+        zeros=outcome.zeros, up=up, figures=outcome.figures, limits=limits,
     )  # fmt: skip
 
 
 def _calibrated(settings: Settings) -> Settings:
     """Return the settings with the calibration that is kept, if there is one."""
-    record = calibration_file.load(settings.state)
+    log, record = structlog.get_logger("cart-firmware"), calibration_file.load(settings.state)
     if record is None:
-        structlog.get_logger("cart-firmware").warning("the scale is not calibrated", do="cart-firmware calibrate")
+        log.warning("the scale is not calibrated", do="cart-firmware calibrate")
         return settings
     found = calibration_file.apply(record, settings.load_cell, settings.identity.cart)
-    return msgspec.structs.replace(settings, load_cell=found)
+    imu = calibration_file.apply_upright(record, settings.imu)
+    if imu.device and not any(imu.up):
+        log.warning("slopes are not corrected: the accelerometer was not calibrated", do="cart-firmware calibrate")
+    return msgspec.structs.replace(settings, load_cell=found, imu=imu)
 
 
 async def _serve(settings: Settings) -> None:
@@ -362,6 +379,7 @@ def _cart(
         clock,
         IdMint(clock, dice),
         load_cell=open_load_cell(settings.load_cell, clock.monotonic_us),
+        imu=open_imu(settings.imu),
         frames=open_frame_source(settings.camera, clock),
         reader=Reader(now=lambda: clock.monotonic_us() / 1e6),
         link=MqttStoreLink(link, store, cart),

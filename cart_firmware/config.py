@@ -88,13 +88,30 @@ class Screen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """TCP port of the screen's page."""
 
 
+class ImuSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    device: str = ""
+    """'mpu6050:BUS' or 'lsm6:BUS', as 'mpu6050:1'; instead of a bus, 'package.module:callable?key=value'. Empty where
+    there is none: then a cart that stops on a slope weighs less, up to 27 g of 20 kg on three degrees."""
+    up: tuple[int, int, int] = (0, 0, 0)
+    """What it reads on level floor, x, y and z in millionths of gravity; `cart-firmware calibrate` finds it. All 0: not
+    known, and slopes are not corrected."""
+
+
 class Weighing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    window_ms: int = 500
-    """A quiet window: reference/hardware, section 2, table of simulated trips."""
+    window_ms: int = 400
+    """A quiet window: as long as a scale must rest before its weight counts; `scripts/bench trips` compares."""
     band_mg: int = 6_000
     """Greatest range of its four block means."""
     smallest_step_mg: int = 12_000
     """Changes below this are drift."""
+    platform_mg: int = 2_000_000
+    """What basket and platform weigh themselves: on a slope they lose their share too."""
+    division_mg: Annotated[int, Meta(gt=0)] = 5_000
+    """The scale's division e, for what it shows."""
+    capacity_mg: Annotated[int, Meta(gt=0)] = 50_000_000
+    """The scale's Max; above it and nine divisions it shows an overload."""
+    sealed: bool = False
+    """Verified for trade: shows divisions, and nothing while the load moves. Otherwise masses are approximate."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     price_book_key: Path
     """The store's public key (PEM, Ed25519) that signs price books."""
     load_cell: LoadCellSettings = LoadCellSettings()
+    imu: ImuSettings = ImuSettings()
     camera: CameraSettings = CameraSettings()
     screen: Screen = Screen()
     weighing: Weighing = Weighing()

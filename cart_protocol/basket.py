@@ -41,6 +41,8 @@ class Fault(StrEnum):
     LOAD_CELL_LOST_FRAMES = "load-cell-lost-frames"
     LOAD_CELL_UNRELIABLE = "load-cell-unreliable"
     """Readings fail in several of these ways."""
+    LOAD_CELL_DRIFTS = "load-cell-drifts"
+    """Its zero moves as no sound cell's does: suspect the cell before the shopper."""
     CAMERA_SILENT = "camera-silent"
     OUTBOX_FULL = "outbox-full"
     NO_PRICE_BOOK = "no-price-book"

@@ -1,5 +1,6 @@
 """Counts of the load cell's converter to mass: a straight line, computed exactly, rounded once; and how it is found."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from fractions import Fraction
@@ -8,6 +9,7 @@ import msgspec
 import numpy as np
 
 from cart_firmware.core.cross_check import places
+from cart_firmware.core.tilt import GRAVITY_UG, STEADIEST_UG, Axes
 from cart_protocol.mass import Mass, shown
 from cart_protocol.money import divide_half_up
 
@@ -123,6 +125,8 @@ class CalibrationRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     counts_per_kilogram: float
     trims: tuple[float, ...]
     zeros: tuple[int, ...]
+    up: Axes | None = None
+    """What the accelerometer read on level floor; None where there was none."""
     figures: Figures
     limits: Limits
 
@@ -135,6 +139,29 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     trims: tuple[float, ...]
     zeros: tuple[int, ...]
     figures: Figures
+
+
+def upright(readings: Sequence[Axes]) -> Axes:
+    """Return what an accelerometer reads on level floor, from readings of a cart that stands there.
+
+    Raises:
+        RefusedError: the cart did not stand still, or what was felt is not gravity.
+    """
+    axes = list(zip(*readings, strict=True))
+    x, y, z = (round(statistics.fmean(axis)) for axis in axes)
+    sway = max(statistics.pstdev(axis) for axis in axes)
+    if sway > STEADIEST_UG:
+        raise RefusedError(
+            f"the accelerometer sways by {sway / 1_000:.1f} thousandths of gravity, at most "
+            f"{STEADIEST_UG / 1_000:.0f} are taken; let go of the cart, and brake it"
+        )
+    gravity = math.hypot(x, y, z)
+    if not GRAVITY_UG[0] <= gravity <= GRAVITY_UG[1]:
+        raise RefusedError(
+            f"the accelerometer feels {gravity / 1e6:.2f} times gravity on a cart that stands, expected 0.9 to 1.1; it "
+            "is broken, or another part than 'imu.device' says"
+        )
+    return x, y, z
 
 
 def rest(readings: Sequence[tuple[int, ...]], *, counts_per_kilogram: float, limits: Limits) -> Rest:

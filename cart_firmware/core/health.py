@@ -38,6 +38,8 @@ class Health(msgspec.Struct):
     cell_us: int | None = None
     frame_us: int | None = None
     saturated_since_us: int | None = None
+    drifting: bool = False
+    """Whether the weigher suspects the cell's zero."""
     outbox_full: bool = False
     price_book: bool = False
     failures: deque[tuple[int, Fault]] = msgspec.field(
@@ -72,6 +74,7 @@ class Health(msgspec.Struct):
             (Fault.LOAD_CELL_SILENT, self._cell_silent(now_us)),
             (Fault.LOAD_CELL_SATURATED, self._is_saturated(now_us)),
             *((fault, self._is_shown(fault, now_us)) for fault in _CELL_FAULTS),
+            (Fault.LOAD_CELL_DRIFTS, self.drifting),
             (Fault.CAMERA_SILENT, self._silent(self.frame_us, now_us, CAMERA_STARTS_US, CAMERA_SILENT_US)),
             (Fault.OUTBOX_FULL, self.outbox_full),
             (Fault.NO_PRICE_BOOK, not self.price_book),

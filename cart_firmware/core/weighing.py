@@ -1,30 +1,43 @@
 """Steps of the load from a noisy, moving platform: a change counts only between two quiet windows.
 
-Method and figures: quiet windows of half a second whose four block means agree matched 84 % of true changes with 1.2
-false ones a minute on simulated trips, against 155 a minute for a plain threshold. What a hand leaning on the basket
-does comes out here as two steps; cart_firmware.core.fusion cancels them.
+`level` is the load that is accounted for: the sum of all steps, each refined while it settles. What the cell shows
+beyond that is drift (cart_firmware.core.drift) or the floor's slope, and no step. A step that takes back the one before
+it, as a hand does that leaned on the basket, says so in `undoes_us` and restores the level to the milligram.
 """
-
-from collections import deque
 
 import msgspec
 
 from cart_firmware.core.calibration import Calibration
+from cart_firmware.core.drift import Drift
+from cart_firmware.core.indication import Dial, Indication
+from cart_firmware.core.quiet_window import Quiet, QuietWindow, Window
+from cart_firmware.core.tilt import LEVEL, Axes, Lean, Tilt
 from cart_protocol.mass import Mass, Variance
 
-_BLOCKS = 4
-_SLICES_PER_BLOCK = 5
-"""The window slides by a slice, 25 ms at 80 conversions a second: what a step may be late beyond the window."""
-_DRIFT_TIME_US = 5_000_000
-"""How fast the baseline follows a level that creeps: e-fold in five seconds, as in the simulated trips."""
-_SIGMA_OF_A_READING = 4_000
-"""Milligrams, one sigma of a difference between two quiet windows on a standing cart (measured: p50 1.4, p95 8.3 g)."""
+_SIGMA_OF_A_STEP = 1_500
+"""Milligrams, one sigma of a difference between two calm windows of a standing cart (simulated trips: p50 0.3 g; a real
+platform rubs)."""
+_SIGMA_OF_RESTLESS = 4_000
+_SIGMA_OF_LEVEL = 4_000
 _SIGMA_PER_LOAD = 2_000
 """A further sigma of 1/2000 of the load: non-linearity, creep and eccentricity of the total (0.05 %)."""
-_SHAKE_BANDS = 3
-"""Greatest deviation of single readings, in bands: rolling shakes more, the last ringing after a put-down less."""
+_STEEPEST = 1.6e-3
+"""Which share of its weight a cart loses on the steepest floor of a shop, three degrees, and a little more."""
 _LONGEST_GAP_US = 250_000
 """Readings further apart do not belong to one window, whatever the rate."""
+_UNDO_US = 3_000_000
+"""A hand that leans on the basket is gone by then."""
+_UNDO_MG = 8_000
+_REFINE_US = 1_000_000
+_REFINE_MG = 4_000
+"""The last ringing, or a hand that lets go, belongs to the step, as long and as far as this."""
+_LEAN_WAITS_US = 800_000
+"""So long an accelerometer may take after a stop to say how the cart stands."""
+_DRIFTED_AT_START = 2
+"""Times the smallest step: what the zero may have moved while nobody weighed."""
+
+
+_UNMARKED = Dial(division=Mass(5_000), capacity=Mass(50_000_000), sealed=False)
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,11 +48,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     mass: Mass
     variance: Variance
     level: Mass
-
-
-class _Slice(msgspec.Struct, frozen=True):
-    counts: int
-    squares: int
+    from_us: int = 0
+    """When the load was last seen quiet before it changed: what happened, happened since. 0: while nobody weighed."""
+    undoes_us: int | None = None
+    """`at_us` of the step that it takes back to the milligram."""
+    crept: bool = False
+    """Whether nothing ever moved: goods that are poured in slowly, or a cell that drifts faster than a sound one."""
 
 
 class Weigher:
@@ -54,85 +68,175 @@ class Weigher:
         band_mg: int,
         smallest_step_mg: int,
         level: Mass,
+        platform_mg: int = 2_000_000,
+        dial: Dial = _UNMARKED,
+        up: Axes = LEVEL,
     ) -> None:
-        """Begin from `level`, the load that is accounted for: a different one found now is a step."""
-        per_block = max(1, round(rate_hz * window_ms / 1_000 / _BLOCKS))
-        self._per_slice = max(1, per_block // _SLICES_PER_BLOCK)
-        self._slices_per_block = max(1, per_block // self._per_slice)
-        self._slices = deque[_Slice](maxlen=_BLOCKS * self._slices_per_block)
-        self._slice_us = round(self._per_slice * 1_000_000 / rate_hz)
-        self._gap_us = max(_LONGEST_GAP_US, 3 * self._slice_us)
-        self._calibration = calibration
-        self._band = band_mg
-        self._smallest_step = smallest_step_mg
+        """Begin from `level`, the load that is accounted for: a different one found now is a step.
+
+        `platform_mg` is what was tared at calibration: basket and platform lose their share on a slope too. `up` is
+        what the accelerometer, if there is one, reads on level floor.
+        """
+        self._window = QuietWindow(calibration, rate_hz=rate_hz, window_ms=window_ms, band_mg=band_mg)
+        self._gap_us = max(_LONGEST_GAP_US, round(3e6 / rate_hz))
+        self._smallest_ug = smallest_step_mg * 1_000
+        self._platform_ug = platform_mg * 1_000
         self._level_ug = level * 1_000
-        self._count, self._counts, self._squares = 0, 0, 0
+        self._drift, self._tilt = Drift(), Tilt(up)
+        self._slope_ug = 0
+        """What the floor takes from the load where the cart stands now, as far as no accelerometer says so."""
+        self._missed_ug = 0
+        """What the floor may have taken from goods that went in while the cart rolled: the level may be so much low."""
+        self._lean: Lean | None = None
         self._last_us: int | None = None
+        self._quiet_us: int | None = None
         self._spread = 0
-        self.quiet = False
+        self._dial = dial
+        self._found = level
+        self._zero = Mass(0)
+        self._step: Step | None = None
+        self._refined_ug = 0
+
+    @property
+    def quiet(self) -> bool:
         """Whether the newest window was quiet: only then is `level` what lies on the platform now."""
+        return self._window.quiet is not Quiet.MOVING
 
     @property
     def level(self) -> Mass:
-        """The load after the last step, with the drift since."""
+        """The load after the last step; it follows no drift."""
         return Mass(self._level_ug // 1_000)
+
+    @property
+    def drift(self) -> Mass:
+        """How far the cell's zero has moved since the start."""
+        return self._drift.offset
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the cell rather than the shopper should be doubted: its zero moves as no sound cell's does."""
+        return self._drift.suspicious
+
+    @property
+    def indication(self) -> Indication:
+        """What the scale may show now: unlike `level` it follows the cell, as a shop's scale does."""
+        return self._dial.indicate(self._gross, self._zero, self._window.quiet_us)
+
+    @property
+    def _gross(self) -> Mass:
+        return Mass(self._found - self._zero)
 
     @property
     def variance(self) -> Variance:
         """How uncertain `level` is now, as an absolute load."""
         proportional = abs(self.level) // _SIGMA_PER_LOAD
-        return Variance(_SIGMA_OF_A_READING**2 + proportional**2 + self._spread**2)
+        doubt = abs(self._drift.offset) if self.suspicious else 0
+        missed = self._missed_ug // 2_000
+        return Variance(_SIGMA_OF_LEVEL**2 + proportional**2 + self._spread**2 + doubt**2 + missed**2)
+
+    def feel(self, at_us: int, x: int, y: int, z: int) -> None:
+        """Take one reading of the accelerometer, in millionths of gravity, z upwards."""
+        self._tilt.feel(at_us, x, y, z)
 
     def feed(self, at_us: int, counts: int) -> Step | None:
         """Take one conversion; return the step that it completes, if any."""
         if self._last_us is not None and not 0 <= at_us - self._last_us <= self._gap_us:
             self.interrupt()
         self._last_us = at_us
-        self._count += 1
-        self._counts += counts
-        self._squares += counts * counts
-        if self._count < self._per_slice:
+        window = self._window.feed(counts)
+        if window is None or not self.quiet:
             return None
-        self._slices.append(_Slice(self._counts, self._squares))
-        self._count, self._counts, self._squares = 0, 0, 0
-        return self._judge(at_us)
+        return self._settled(at_us, window)
 
     def interrupt(self) -> None:
         """A reading failed or is missing: the window begins anew; the level stays what it was."""
-        self._slices.clear()
-        self._count, self._counts, self._squares = 0, 0, 0
+        self._window.clear()
         self._last_us = None
-        self.quiet = False
 
-    def _judge(self, at_us: int) -> Step | None:
-        self.quiet = len(self._slices) == self._slices.maxlen and self._is_quiet()
-        if not self.quiet:
+    def _settled(self, at_us: int, window: Window) -> Step | None:
+        lean = self._tilt.lean(at_us) or (None if self._window.rolled else self._lean)
+        if lean is None and self._window.rolled and self._tilt.hears(at_us) and self._window.quiet_us < _LEAN_WAITS_US:
             return None
-        samples = self._per_slice * len(self._slices)
-        found_ug = self._calibration.mass(sum(part.counts for part in self._slices), samples) * 1_000
-        change_ug = found_ug - self._level_ug
-        if abs(change_ug) < self._smallest_step * 1_000:
-            self._level_ug += change_ug * self._slice_us // _DRIFT_TIME_US
+        if lean is not None:
+            self._slope_ug = self._missed_ug = 0
+        found_ug, self._spread = self._upright(window.mass * 1_000, lean), window.spread
+        self._found = Mass(found_ug // 1_000)
+        self._zero = self._dial.tracked(self._gross, self._zero, self._window.quiet_us, self._window.slice_us)
+        change_ug = found_ug - self._level_ug - self._drift.offset_ug - self._slope_ug
+        rolled, since_us = self._window.rolled, self._quiet_us
+        self._window.settled()
+        self._lean, self._quiet_us = lean, at_us
+        if since_us is None and abs(change_ug) < _DRIFTED_AT_START * self._smallest_ug:
+            self._drift.absorb(change_ug)
             return None
-        self._level_ug = found_ug
-        variance = Variance(_SIGMA_OF_A_READING**2 + self._spread**2)
-        return Step(at_us=at_us, mass=Mass(change_ug // 1_000), variance=variance, level=self.level)
+        if abs(change_ug) < self._smallest_ug:
+            self._follow(at_us, change_ug)
+            return None
+        if rolled and lean is None:
+            change_ug += self._slope_ug
+            if self._is_floor(change_ug):
+                return None
+        crept = since_us is not None and at_us - since_us <= self._window.slice_us * 3 // 2
+        if crept:
+            self._drift.crept(at_us, change_ug)
+        return self._changed(at_us, since_us or 0, change_ug, rolled=rolled, crept=crept)
 
-    def _is_quiet(self) -> bool:
-        """Return whether the block means agree and the readings do not shake, which a rolling cart's do."""
-        slices, per_block = list(self._slices), self._slices_per_block
-        samples = self._per_slice * per_block
-        means = [
-            self._calibration.mass(sum(part.counts for part in slices[first : first + per_block]), samples)
-            for first in range(0, len(slices), per_block)
-        ]
-        self._spread = max(means) - min(means)
-        return self._spread <= self._band and self._shake() <= _SHAKE_BANDS * self._band
+    def _upright(self, found_ug: int, lean: Lean | None) -> int:
+        """Return the load as it would be on level floor."""
+        if lean is None:
+            return found_ug
+        return round((found_ug + self._platform_ug) / lean.cosine) - self._platform_ug
 
-    def _shake(self) -> int:
-        """Return the standard deviation of the single readings in the window, in milligrams."""
-        samples = self._per_slice * len(self._slices)
-        counts = sum(part.counts for part in self._slices)
-        squares = sum(part.squares for part in self._slices)
-        deviation = max(0.0, squares / samples - (counts / samples) ** 2) ** 0.5
-        return self._calibration.span(deviation)
+    def _is_floor(self, change_ug: int) -> bool:
+        """Take a change against level floor for the floor's, where it may be: a slope can only take, and not much.
+
+        What it gives, it took before, from goods that went in on the way there.
+        """
+        most_ug = round((self._level_ug + self._platform_ug) * _STEEPEST)
+        floor = -most_ug <= change_ug <= self._missed_ug + self._smallest_ug // 4
+        given_ug = max(0, min(change_ug, self._missed_ug)) if floor else 0
+        self._level_ug += given_ug
+        self._missed_ug = self._missed_ug - given_ug if floor else most_ug
+        self._slope_ug = change_ug - given_ug if floor else 0
+        return floor
+
+    def _follow(self, at_us: int, change_ug: int) -> None:
+        step = self._step
+        if step and step.undoes_us is None and at_us - step.at_us <= _REFINE_US:
+            left_ug = _REFINE_MG * 1_000 - abs(self._refined_ug)
+            refined_ug = max(-left_ug, min(left_ug, change_ug))
+            self._refined_ug += refined_ug
+            self._level_ug += refined_ug
+            change_ug -= refined_ug
+        self._drift.follow(at_us, change_ug)
+
+    def _changed(self, at_us: int, since_us: int, change_ug: int, *, rolled: bool, crept: bool) -> Step:
+        undone = self._undone(at_us, change_ug)
+        # What a hand left behind when it was gone is its own affair: the load is again what it was before.
+        moved_ug = -undone.mass * 1_000 - self._refined_ug if undone else change_ug
+        self._level_ug += moved_ug
+        self._drift.absorb(change_ug - moved_ug)
+        self._refined_ug = 0
+        self._step = Step(
+            at_us=at_us, mass=Mass(-undone.mass if undone else moved_ug // 1_000),
+            variance=self._uncertain(rolled=rolled), level=self.level, from_us=since_us,
+            undoes_us=undone.at_us if undone else None, crept=crept,
+        )  # fmt: skip
+        return self._step
+
+    def _undone(self, at_us: int, change_ug: int) -> Step | None:
+        """Return the step that a change takes back, if it does."""
+        step = self._step
+        if step is None or step.undoes_us is not None or at_us - step.at_us > _UNDO_US:
+            return None
+        left_ug = change_ug + step.mass * 1_000 + self._refined_ug
+        return step if abs(left_ug) <= _UNDO_MG * 1_000 else None
+
+    def _uncertain(self, *, rolled: bool) -> Variance:
+        """Return the variance of the step that ends now."""
+        noise = _SIGMA_OF_A_STEP if self._window.quiet is Quiet.CALM else _SIGMA_OF_RESTLESS
+        gross = (self._level_ug + self._platform_ug) // 1_000
+        floor = 0.0
+        if rolled:
+            floor = gross * (self._lean.sigma if self._lean else _STEEPEST / 3)
+        return Variance(noise**2 + self._spread**2 + round(floor) ** 2)

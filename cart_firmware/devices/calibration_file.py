@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from cart_firmware.config import LoadCellSettings
+from cart_firmware.config import ImuSettings, LoadCellSettings
 from cart_firmware.core.calibration import CalibrationRecord
 from cart_protocol.host.configuration import ConfigurationError
 
@@ -61,6 +61,11 @@ def apply(record: CalibrationRecord, settings: LoadCellSettings, cart: str) -> L
         settings, zero_counts=record.zero_counts, counts_per_kilogram=record.counts_per_kilogram,
         trims=record.trims, zeros=record.zeros,
     )  # fmt: skip
+
+
+def apply_upright(record: CalibrationRecord, settings: ImuSettings) -> ImuSettings:
+    """Return the settings with what the calibration found, if it was made with an accelerometer."""
+    return settings if record.up is None else msgspec.structs.replace(settings, up=record.up)
 
 
 def _replace(path: Path, content: bytes) -> None:

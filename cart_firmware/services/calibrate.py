@@ -4,15 +4,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from cart_firmware.core.calibration import Limits, RefusedError, Rest, Weighed, rest
+from cart_firmware.core.calibration import Limits, RefusedError, Rest, Weighed, rest, upright
 from cart_firmware.core.cross_check import places
-from cart_firmware.ports import LoadCell, LoadCellError, Quality, Sample, SaturatedError
+from cart_firmware.core.tilt import Axes
+from cart_firmware.ports import Imu, ImuError, LoadCell, LoadCellError, Quality, Sample, SaturatedError
 from cart_protocol.host.clock import Clock
 from cart_protocol.mass import Mass, shown
 
 _WINDOW_S = 2.0
 """How long a load must rest; also what one rest is the mean of."""
 _PATIENCE_S = 30.0
+_FEELINGS, _FEELING_S = 100, 0.02
 _OVERLOAD = "the cell is at its end: take the load off; use a smaller mass, or look for a broken wire"
 
 
@@ -101,6 +103,24 @@ class Session:
         sample = self._cell.poll(self._clock.monotonic_us())
         if sample is not None:
             readings.append(_parts(sample))
+
+
+def feel_upright(imu: Imu, clock: Clock, sleep: Callable[[float], None], person: Person) -> Axes:
+    """Return what the accelerometer reads while the cart stands on level floor.
+
+    Raises:
+        RefusedError: it cannot be read, the cart did not stand still, or what it feels is not gravity.
+    """
+    person.ask("Brake the cart on level floor, and let go of it")
+    readings = list[Axes]()
+    try:
+        for _ in range(_FEELINGS):
+            sleep(_FEELING_S)
+            felt = imu.read(clock.monotonic_us())
+            readings.append((felt.x, felt.y, felt.z))
+    except ImuError as error:
+        raise RefusedError(f"the accelerometer gives no readings: {error}") from error
+    return upright(readings)
 
 
 def _parts(sample: Sample) -> tuple[int, ...]:

@@ -8,9 +8,11 @@ import msgspec
 from cart_firmware.config import Settings
 from cart_firmware.core.calibration import Calibration
 from cart_firmware.core.health import Health
+from cart_firmware.core.indication import Dial
 from cart_firmware.core.scanning import Scanner
+from cart_firmware.core.tilt import LEVEL
 from cart_firmware.core.weighing import Weigher
-from cart_firmware.ports import FrameSource, LoadCell, Outbox, StoreLink
+from cart_firmware.ports import FrameSource, Imu, LoadCell, Outbox, StoreLink
 from cart_firmware.services.fuse import Address, Fuse
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.price_book import Verify
@@ -21,6 +23,7 @@ from cart_firmware.services.sync import Sync
 from cart_firmware.services.watch import Loop, Watch
 from cart_protocol.host.clock import Clock, IdMint
 from cart_protocol.host.service_manager import ServiceManager
+from cart_protocol.mass import Mass
 
 _CLOSE_S = 1.5
 """For taking leave of the store and ending the camera's program: SIGTERM is answered within two seconds."""
@@ -41,9 +44,11 @@ class Cart:
         link: StoreLink,
         outbox: Outbox,
         verify: Verify,
+        imu: Imu | None = None,
         service_manager: ServiceManager | None = None,
     ) -> None:
         self._cart_id, self._load_cell, self._frames = settings.identity.cart, load_cell, frames
+        self._imu = imu
         self._service_manager = service_manager or ServiceManager({})
         memory, health, scanner = Memory(outbox), Health(started_us=clock.monotonic_us()), Scanner()
         self.show_case = ShowCase(settings.identity.cart)
@@ -59,7 +64,9 @@ class Cart:
             scan_patience_s=settings.scan_patience_s,
             drift_mg=settings.weighing.smallest_step_mg // 2,
         )
-        self.scale = Scale(load_cell, self._weigher(settings, load_cell), health, clock, self.fuse.submit)
+        # One that was never read on level floor would correct slopes that are none.
+        upright = imu if any(settings.imu.up) else None
+        self.scale = Scale(load_cell, self._weigher(settings, load_cell), health, clock, self.fuse.submit, imu=upright)
         self.eye = Eye(frames, reader, scanner, health=health, clock=clock, submit=self.fuse.submit)
         self.sync = Sync(
             link,
@@ -95,6 +102,8 @@ class Cart:
             offline=self.sync.offline,
             book_version=self.show_case.view().book_version,
             load_mg=self.scale.level,
+            load=self.scale.shown,
+            zero_mg=self.scale.drift,
             codes_refused=self.eye.refused,
             readings_failed=self.scale.failures,
             frames_read=self.eye.frames_read,
@@ -106,6 +115,8 @@ class Cart:
 
     async def _close(self) -> None:
         self._load_cell.close()
+        if self._imu:
+            self._imu.close()
         try:
             async with asyncio.timeout(_CLOSE_S):
                 await asyncio.gather(self.sync.close(), self._frames.close(), return_exceptions=True)
@@ -121,6 +132,9 @@ class Cart:
             band_mg=weighing.band_mg,
             smallest_step_mg=weighing.smallest_step_mg,
             level=self.fuse.load,
+            platform_mg=weighing.platform_mg,
+            up=settings.imu.up if any(settings.imu.up) else LEVEL,
+            dial=Dial(division=Mass(weighing.division_mg), capacity=Mass(weighing.capacity_mg), sealed=weighing.sealed),
         )
 
 

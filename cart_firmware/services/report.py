@@ -32,6 +32,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     offline: bool = True
     book_version: int = 0
     load_mg: int = 0
+    """What is accounted for."""
+    load: str = ""
+    """What the scale shows."""
+    zero_mg: int = 0
+    """How far the scale's zero has moved since the start."""
     codes_refused: dict[str, int] = {}
     readings_failed: dict[str, int] = {}
     frames_read: int = 0

@@ -15,6 +15,8 @@ from cart_firmware.ports import (
     DisagreementError,
     FrameError,
     FrameSource,
+    Imu,
+    ImuError,
     LoadCell,
     LoadCellError,
     RateError,
@@ -34,6 +36,9 @@ _LOG = structlog.get_logger("sense")
 _REPORT_US = 1_000_000
 """The load between steps is reported this often while it is quiet."""
 _CAMERA_AGAIN_S = 1.0
+_LEAN_US = 50_000
+_LEAN_AGAIN_US = 1_000_000
+"""How often the accelerometer is asked, and when again after it failed: it helps, but nothing waits for it."""
 _FAULTS: dict[type[LoadCellError], Fault] = {
     FrameError: Fault.LOAD_CELL_LOST_FRAMES,
     SlowClockError: Fault.LOAD_CELL_SLOW_CLOCK,
@@ -66,10 +71,21 @@ class BarcodeReader(Protocol):
 
 
 class Scale:
-    """Polls the load cell at twice its rate and feeds the weigher."""
+    """Polls the load cell at twice its rate, the accelerometer twenty times a second, and feeds the weigher."""
 
-    def __init__(self, cell: LoadCell, weigher: Weigher, health: Health, clock: Clock, submit: Submit) -> None:
+    def __init__(
+        self,
+        cell: LoadCell,
+        weigher: Weigher,
+        health: Health,
+        clock: Clock,
+        submit: Submit,
+        *,
+        imu: Imu | None = None,
+    ) -> None:
         self._cell, self._weigher, self._health, self._clock, self._submit = cell, weigher, health, clock, submit
+        self._imu = imu
+        self._lean_due_us = 0
         self._pause_s = 0.5 / cell.rate_hz
         self._reported_us = 0
         self._reported_quiet = False
@@ -84,6 +100,16 @@ class Scale:
         """The load above the calibrated zero, when it was last quiet."""
         return self._weigher.level
 
+    @property
+    def shown(self) -> str:
+        """What the scale may show of the load now."""
+        return self._weigher.indication.text
+
+    @property
+    def drift(self) -> Mass:
+        """How far the zero has moved since the start."""
+        return self._weigher.drift
+
     async def run(self) -> None:
         while True:
             pause_s = self.poll()
@@ -92,6 +118,8 @@ class Scale:
     def poll(self) -> float:
         """Take a reading if there is one; return how many seconds to wait for the next."""
         now_us = self._clock.monotonic_us()
+        if self._imu and now_us >= self._lean_due_us:
+            self._lean_due_us = now_us + self._feel(self._imu, now_us)
         try:
             sample = self._cell.poll(now_us)
         except LoadCellError as error:
@@ -101,12 +129,26 @@ class Scale:
             self._weigh(sample)
         return self._pause_s
 
+    def _feel(self, imu: Imu, now_us: int) -> int:
+        """Ask the accelerometer; return in how many microseconds to ask again."""
+        try:
+            felt = imu.read(now_us)
+        except ImuError as error:
+            kind = type(error).__name__
+            if kind not in self.failures:
+                _LOG.warning("accelerometer not usable: slopes are not corrected", seen=str(error))
+            self.failures[kind] = self.failures.get(kind, 0) + 1
+            return _LEAN_AGAIN_US
+        self._weigher.feel(felt.at_us, felt.x, felt.y, felt.z)
+        return _LEAN_US
+
     def _weigh(self, sample: Sample) -> None:
         if self._failing:
             _LOG.info("load cell works again", after=self._failing)
             self._failing = ""
         self._health.weighed(sample.at_us)
         self.turned_us = sample.at_us
+        self._health.drifting = self._weigher.suspicious
         if step := self._weigher.feed(sample.at_us, sample.counts):
             self._submit(Stepped(step))
             _log_step(step)

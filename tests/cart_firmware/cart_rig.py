@@ -14,9 +14,9 @@ import zxingcpp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
-from cart_firmware.config import Broker, Identity, Settings
+from cart_firmware.config import Broker, Identity, ImuSettings, Settings
 from cart_firmware.perception.reader import Reader
-from cart_firmware.ports import Frame, Heard, LinkDown, LinkUp, LoadCellError, Sample, Unreadable
+from cart_firmware.ports import Frame, Heard, Imu, LinkDown, LinkUp, LoadCellError, Sample, Unreadable
 from cart_firmware.services.cart import Cart
 from cart_protocol.basket import Basket, Position, evolve
 from cart_protocol.exchange import Adopt, Deliver, Exchange, Role, Send
@@ -192,6 +192,7 @@ class Rig:
         self.clock = VirtualClock(loop)
         self.folder, self.capacity, self.disk_reserve = folder, capacity, disk_reserve
         self.platform, self.camera, self.store = Platform(), Camera(self.clock), SmallStore(self.clock)
+        self.imu: Imu | None = None
         self._lives = 0
 
     async def start(self, *, online: bool = True, book: bool = True) -> None:
@@ -200,7 +201,7 @@ class Rig:
         self.wire = Wire(self.store)
         self.cart = Cart(
             settings(self.folder), self.clock, IdMint(self.clock, SeededDice(self._lives)), load_cell=self.platform,
-            frames=self.camera, reader=Reader(), link=self.wire, outbox=self.outbox,
+            imu=self.imu, frames=self.camera, reader=Reader(), link=self.wire, outbox=self.outbox,
             verify=Verifier(KEY.public_key()).verify,
         )  # fmt: skip
         self._running = asyncio.create_task(self.cart.run())
@@ -255,6 +256,7 @@ def settings(folder: Path) -> Settings:
         identity=Identity(cart="c1", store="s1", phone_page="https://shop.example/phone"),
         broker=Broker(host="localhost", authority=folder / "ca", certificate=folder / "crt", key=folder / "key"),
         state=folder,
+        imu=ImuSettings(up=(0, 0, 1_000_000)),
         price_book_key=folder / "key",
     )
 

@@ -27,9 +27,9 @@ from cart_firmware.core.calibration import (
 from cart_firmware.core.cross_check import CrossCheck, places
 from cart_firmware.devices import calibration_file
 from cart_firmware.devices.platform import Platform
-from cart_firmware.ports import LoadCell, Quality, Sample
+from cart_firmware.ports import Acceleration, ImuError, LoadCell, Quality, Sample
 from cart_firmware.screen import certificate
-from cart_firmware.services.calibrate import Session
+from cart_firmware.services.calibrate import Session, feel_upright
 from cart_protocol.host.configuration import ConfigurationError
 from cart_protocol.mass import grams, kilograms
 from sim.wires.rpi_gpio import WireTime
@@ -161,6 +161,43 @@ def test_an_unplugged_cell_is_refused_with_its_own_words() -> None:
 CORNERS = {"front left": (-1, 1), "front right": (1, 1), "rear right": (1, -1), "rear left": (-1, -1)}
 OUT = 0.8
 """How far towards the corner a mass can lie."""
+
+
+class Turned:
+    """An accelerometer, mounted askew, that feels what it is told to."""
+
+    def __init__(self, share: float = 1.0, noise_ug: float = 2_000, *, answers: bool = True) -> None:
+        self._share, self._noise, self._answers = share, noise_ug, answers
+        self._dice = Random(3)
+
+    def read(self, now_us: int) -> Acceleration:
+        if not self._answers:
+            raise ImuError("no answer at address 0x68; check its wires")
+        x, y, z = (round(self._share * axis + self._dice.gauss(0, self._noise)) for axis in (30_000, -52_000, 998_000))
+        return Acceleration(at_us=now_us, x=x, y=y, z=z)
+
+    def close(self) -> None: ...
+
+
+def test_the_accelerometer_is_read_on_level_floor() -> None:
+    time, person = WireTime(), Person(lambda _kilogram, _where: None)
+    x, y, z = feel_upright(Turned(), Clock(time), time.take, person)
+    assert (x, y, z) == pytest.approx((30_000, -52_000, 998_000), abs=1_000)
+    assert "level floor" in person.asked[0]
+
+
+@pytest.mark.parametrize(
+    ("imu", "said"),
+    [
+        (Turned(noise_ug=30_000), "sways by .* let go of the cart"),
+        (Turned(share=0.5), "feels 0.50 times gravity .* broken"),
+        (Turned(answers=False), "no answer at address 0x68"),
+    ],
+)
+def test_an_accelerometer_that_cannot_be_used_is_refused_by_name(imu: Turned, said: str) -> None:
+    time = WireTime()
+    with pytest.raises(RefusedError, match=said):
+        feel_upright(imu, Clock(time), time.take, Person(lambda _kilogram, _where: None))
 
 
 class Corner:

@@ -49,6 +49,14 @@ def test_an_overloaded_cell_is_saturated_and_not_silent() -> None:
     assert health.faults(62 * SECOND) == ()
 
 
+def test_a_cell_whose_zero_wanders_is_named_as_long_as_it_does() -> None:
+    health = healthy()
+    health.drifting = True
+    assert health.faults(61 * SECOND) == (Fault.LOAD_CELL_DRIFTS,)
+    health.drifting = False
+    assert health.faults(61 * SECOND) == ()
+
+
 @pytest.mark.parametrize("fault", [Fault.LOAD_CELL_SLOW_CLOCK, Fault.LOAD_CELL_LOST_FRAMES])
 def test_now_and_then_a_lost_reading_is_no_fault_and_ten_in_ten_seconds_are_named(fault: Fault) -> None:
     health = healthy()

@@ -12,12 +12,14 @@ from types import ModuleType
 import pytest
 
 from bench.load_cell_rigs import Bridge
-from cart_firmware.config import LoadCellSettings
+from cart_firmware.config import ImuSettings, LoadCellSettings
+from cart_firmware.devices.accelerometers import open_imu
 from cart_firmware.devices.hx711_iio import RAW, SCALE, FolderReadings, raw_reader
 from cart_firmware.devices.load_cells import open_load_cell
 from cart_firmware.devices.platform import Platform
 from cart_firmware.ports import Sample, SilentError, WrongGainError
 from cart_protocol.host.configuration import ConfigurationError
+from sim.chips.accelerometer import MPU6050
 from sim.chips.hx711 import HX711Chip
 from sim.chips.nau7802 import NAU7802Chip
 from sim.wires.i2c import RegisterBus
@@ -37,6 +39,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> WireTime:
     chips.spi = lambda cart="": LoadCellBus(Bridge(), now)  # type: ignore[attr-defined]  # noqa: ARG005
     chips.gpio = lambda: gpio  # type: ignore[attr-defined]
     chips.i2c = lambda: RegisterBus(NAU7802Chip(Bridge().millivolts, now))  # type: ignore[attr-defined]
+    chips.tilted = lambda: RegisterBus(MPU6050(lambda: (0.052, 0.0, 0.998)))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "test_parts", chips)
     return now
 
@@ -50,6 +53,20 @@ def opened(settings: LoadCellSettings, now: WireTime) -> list[Sample]:
             samples.append(sample)
     cell.close()
     return samples
+
+
+@pytest.mark.usefixtures("parts")
+def test_an_accelerometer_is_opened_where_one_is_named() -> None:
+    imu = open_imu(ImuSettings(device="mpu6050:test_parts:tilted"))
+    assert imu is not None
+    assert imu.read(0).x == pytest.approx(52_000, abs=10_000)
+    assert open_imu(ImuSettings()) is None
+
+
+@pytest.mark.parametrize("device", ["adxl345:1", "1", "mpu6050"])
+def test_an_accelerometer_nobody_knows_is_refused_with_what_to_write(device: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"imu\.device"):
+        open_imu(ImuSettings(device=device))
 
 
 @pytest.mark.parametrize(

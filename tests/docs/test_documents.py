@@ -33,6 +33,7 @@ TOP_FILES = ("pyproject.toml", "constraints.txt", ".gitignore", ".pre-commit-con
 
 NO_PART = {
     "cart_firmware": {
+        "accelerometers": "opens the configured one",
         "blocking_camera": "what cameras with blocking libraries share",
         "camera_settings": "what was asked of a camera beside what it does",
         "calibration_file": "a file, no hardware",
