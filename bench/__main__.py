@@ -3,7 +3,12 @@
 import importlib
 import sys
 
-BENCHMARKS = {"mqtt-clients": "bench.mqtt_clients", "ingest": "bench.ingest", "load-cells": "bench.load_cells"}
+BENCHMARKS = {
+    "mqtt-clients": "bench.mqtt_clients",
+    "ingest": "bench.ingest",
+    "load-cells": "bench.load_cells",
+    "trips": "bench.trips",
+}
 
 
 def main() -> int:
