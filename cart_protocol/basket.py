@@ -108,12 +108,14 @@ class ItemScanned(_Event, frozen=True):
 class ScanRefused(_Event, frozen=True):
     """A readable code that is not accepted.
 
-    `reason`: 'unknown-product', 'check-digit', 'not-a-product' or 'basket-closed'.
+    `reason`: 'unknown-product', 'check-digit', 'not-a-product', 'coupon' or 'basket-closed'; of a pack that must not be
+    sold 'expired', 'past-best-before' or 'recalled', with the product's `name`.
     """
 
     text: str
     symbology: str
     reason: str
+    name: str = ""
 
 
 class ScanAbandoned(_Event, frozen=True):

@@ -5,6 +5,7 @@ What they say is read from the types, the tables and the docstrings, so that it 
 
 import argparse
 import ast
+import datetime as dt
 import enum
 import functools
 import importlib
@@ -202,6 +203,7 @@ def _words(kinds: list[type]) -> Iterator[str]:
 
 _PLAIN: dict[Any, str] = {
     str: "text", int: "integer", float: "number", bool: "true or false", type(None): "null", Path: "path",
+    dt.date: "date, YYYY-MM-DD",
 }  # fmt: skip
 _WIDEST = (1 << 63) - 1
 

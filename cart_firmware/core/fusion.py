@@ -78,7 +78,7 @@ def scan_seen(draft: Draft, seen: Shown | Refused, context: Context) -> None:
     if draft.basket.phase is Phase.IDLE:
         return
     if isinstance(seen, Refused):
-        draft.add(ScanRefused(text=seen.text, symbology=seen.symbology, reason=seen.reason))
+        _refuse(draft, seen)
         return
     if draft.basket.phase is not Phase.SHOPPING:
         draft.add(ScanRefused(text=seen.code.text, symbology=seen.symbology, reason="basket-closed"))
@@ -99,6 +99,16 @@ def scan_seen(draft: Draft, seen: Shown | Refused, context: Context) -> None:
     if found := arriving(_offers(draft, context), _questions(draft, context), scan=scan):
         _tell(draft, found, context)
         draft.settle()
+
+
+def _refuse(draft: Draft, seen: Refused) -> None:
+    """Note a refusal. A pack that must not be sold is not waited for either, whatever its other code said before."""
+    if seen.product is None:
+        draft.add(ScanRefused(text=seen.text, symbology=seen.symbology, reason=seen.reason))
+        return
+    for scan in [scan for scan, waiting in draft.basket.pending.items() if waiting.product == seen.product.id]:
+        draft.add(ScanAbandoned(scan=scan))
+    draft.add(ScanRefused(text=seen.text, symbology=seen.symbology, reason=seen.reason, name=seen.product.name))
 
 
 def time_passed(draft: Draft, context: Context) -> None:

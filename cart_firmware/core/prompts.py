@@ -8,6 +8,7 @@ import msgspec
 from cart_firmware.core.expectation import expectation_of
 from cart_protocol.basket import Basket, Fault, PendingScan, Phase
 from cart_protocol.mass import Mass, shown
+from cart_protocol.pricing.fit_for_sale import Unfit
 from cart_protocol.pricing.price_book import Prices
 
 
@@ -61,14 +62,22 @@ _FAULTS = {
     Fault.NO_PRICE_BOOK: "The cart has no prices yet. One moment, please.",
     Fault.CHARGING: "The cart is charging.",
 }
-_REMARKS = {
+_HAND_OVER = "Please hand this to a member of staff: {subject} "
+_NOT_FOR_SALE: dict[str, tuple[Tone, str]] = {
+    Unfit.EXPIRED: (Tone.ALARM, _HAND_OVER + "is past its use-by date and is not sold."),
+    Unfit.PAST_BEST_BEFORE: (Tone.ALARM, _HAND_OVER + "is past its date and is not sold."),
+    Unfit.RECALLED: (Tone.ALARM, _HAND_OVER + "has been recalled and is not sold."),
+}
+_REMARKS: dict[str, tuple[Tone, str]] = {
     "unknown-product": (Tone.ASK, "We do not know the code {subject}. Please show another side, or ask our staff."),
     "check-digit": (Tone.ASK, "The code could not be read cleanly. Please show it again."),
     "not-a-product": (Tone.CALM, "That code is not a product. Please show the bar code of the product."),
+    "coupon": (Tone.CALM, "That is a coupon. This cart cannot take it; please ask our staff."),
     "basket-closed": (Tone.ASK, "Your order is already made. To add a product, choose 'keep shopping' on your phone."),
     "abandoned": (Tone.CALM, "{subject} was scanned but not put in. It is not on your bill."),
     "added": (Tone.GOOD, "{subject} is in the cart."),
     "removed": (Tone.GOOD, "{subject} was taken off your list."),
+    **_NOT_FOR_SALE,
 }
 
 
@@ -111,6 +120,11 @@ def _closed(situation: Situation) -> Prompt | None:
         return Prompt(kind="changed", tone=Tone.ASK, sentence=sentence)
     sentence = "Your order is ready. Pay on your phone, then go to the exit."
     return Prompt(kind="closed", tone=Tone.GOOD, sentence=sentence)
+
+
+def _not_for_sale(situation: Situation) -> Prompt | None:
+    """What must not be sold is not asked to be scanned, though it lies in the cart."""
+    return _remark(situation) if situation.remark in _NOT_FOR_SALE else None
 
 
 def _unexplained(situation: Situation) -> Prompt | None:
@@ -174,6 +188,7 @@ _RULES: tuple[Callable[[Situation], Prompt | None], ...] = (
     _faulty,
     _free,
     _closed,
+    _not_for_sale,
     _unexplained,
     _unscanned,
     _remark,

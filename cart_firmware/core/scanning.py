@@ -5,13 +5,16 @@ for a second first, or for a moment if it was weighed in the meantime. That it l
 frame without it, since a camera that stalls shows nothing either.
 """
 
+import datetime as dt
 from collections.abc import Iterable
 
 import msgspec
 
 from cart_protocol.gs1.check_digit import CheckDigitError, Gs1Error
-from cart_protocol.gs1.scan import ScannedCode, product_of
+from cart_protocol.gs1.coupon import CouponCode
+from cart_protocol.gs1.scan import ScannedCode, read_code
 from cart_protocol.ids import ProductId
+from cart_protocol.pricing.fit_for_sale import tells_packs_apart, unfit
 from cart_protocol.pricing.price_book import Prices, Product, SoldBy
 
 _AGREE_WITHIN_US = 700_000
@@ -21,6 +24,8 @@ _AWAY_WEIGHED_US = 300_000
 _REFUSED_ONCE_IN_US = 20_000_000
 """A poster or a phone in the background is refused once, not at every glance."""
 _REMEMBERED_US = 60_000_000
+_UNFIT_US = 60_000_000
+"""A pack that must not be sold is not sold by its other code either, which says neither lot nor date."""
 
 Symbol = tuple[str, bytes]
 """A symbology identifier (ISO/IEC 15424) and the payload."""
@@ -36,12 +41,17 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """A code that names nothing to sell here. `reason`: 'unknown-product', 'check-digit' or 'not-a-product'."""
+    """A code that names nothing to sell here.
+
+    `reason`: 'unknown-product', 'check-digit', 'not-a-product', 'coupon', or one of `fit_for_sale.Unfit`.
+    """
 
     at_us: int
     symbology: str
     text: str
     reason: str
+    product: Product | None = None
+    """Of a pack that must not be sold."""
 
 
 class _View(msgspec.Struct):
@@ -63,6 +73,7 @@ class Scanner:
         self._prices = prices
         self._looks: dict[Symbol, int] = {}
         self._views: dict[str, _View] = {}
+        self._unfit: dict[ProductId, Refused] = {}
         self._frames = 0
         self.counts: dict[str, int] = {}
         """How often each reason for refusing came up."""
@@ -77,19 +88,39 @@ class Scanner:
             if key.partition("|")[0] == product:
                 view.weighed = True
 
-    def feed(self, at_us: int, symbols: Iterable[Symbol]) -> list[Shown | Refused]:
+    def feed(self, at_us: int, symbols: Iterable[Symbol], today: dt.date | None = None) -> list[Shown | Refused]:
         """Return what this frame completed: usually nothing, at most once per thing shown."""
         self._forget(at_us)
         self._frames += 1
         found = list[Shown | Refused]()
-        for symbol in dict.fromkeys(symbols):
-            seen = identify(at_us, symbol, self._prices)
+        named = {symbol: identify(at_us, symbol, self._prices, today) for symbol in symbols}
+        agreed = [symbol for symbol in named if symbol in self._looks]
+        for symbol in agreed:
+            self._learn_of_pack(named[symbol])
+        for symbol, alone in named.items():
+            seen = self._as_one_pack(alone)
             view = self._look(at_us, seen)
-            agreed = at_us - self._looks.get(symbol, -_AGREE_WITHIN_US - 1) <= _AGREE_WITHIN_US
             self._looks[symbol] = at_us
-            if agreed and self._counts(at_us, seen, view):
+            if symbol in agreed and self._counts(at_us, seen, view):
                 found.append(seen)
         return found
+
+    def _learn_of_pack(self, seen: Shown | Refused) -> None:
+        """Remember a pack that must not be sold until one that may be is shown, or for a while."""
+        if isinstance(seen, Shown):
+            if tells_packs_apart(seen.code):
+                self._unfit.pop(seen.product.id, None)
+        elif seen.product:
+            self._unfit[seen.product.id] = seen
+
+    def _as_one_pack(self, seen: Shown | Refused) -> Shown | Refused:
+        """Return the refusal of the pack's other code in place of a code that does not tell packs apart."""
+        if isinstance(seen, Refused) or tells_packs_apart(seen.code):
+            return seen
+        refused = self._unfit.get(seen.product.id)
+        if refused is None:
+            return seen
+        return msgspec.structs.replace(refused, at_us=seen.at_us, symbology=seen.symbology, text=seen.code.text)
 
     def _look(self, at_us: int, seen: Shown | Refused) -> _View:
         """Note that this frame has it, and whether an earlier one had not."""
@@ -123,22 +154,30 @@ class Scanner:
             del self._looks[symbol]
         for key in [key for key, view in self._views.items() if at_us - view.last_us > _REMEMBERED_US]:
             del self._views[key]
+        self._unfit = {id_: refused for id_, refused in self._unfit.items() if at_us - refused.at_us <= _UNFIT_US}
 
 
-def identify(at_us: int, symbol: Symbol, prices: Prices | None) -> Shown | Refused:
-    """Return the product that one symbol names in this book, or why it names none."""
+def identify(at_us: int, symbol: Symbol, prices: Prices | None, today: dt.date | None = None) -> Shown | Refused:
+    """Return the product that one symbol names in this book, or why it names none that may be sold.
+
+    `today` is what the cart's clock says; a day before the book's own, or none, is taken for the book's.
+    """
     symbology, payload = symbol
     patterns = prices.book.restricted_patterns if prices else ()
     currency = prices.currency if prices else ""
     try:
-        code = product_of(symbology, payload, patterns, currency)
+        code = read_code(symbology, payload, patterns, currency)
     except CheckDigitError:
         return _refused(at_us, symbol, "check-digit")
     except Gs1Error:
         return _refused(at_us, symbol, "not-a-product")
+    if isinstance(code, CouponCode):
+        return _refused(at_us, symbol, "coupon")
     product = prices.find(code.product) if prices else None
-    if product is None:
+    if prices is None or product is None:
         return _refused(at_us, symbol, "unknown-product")
+    if reason := unfit(code, prices, max(today or prices.valid_from, prices.valid_from)):
+        return _refused(at_us, symbol, reason, product)
     return Shown(at_us=at_us, symbology=symbology, code=_for_sale(code, product), product=product)
 
 
@@ -152,14 +191,15 @@ def _for_sale(code: ScannedCode, product: Product) -> ScannedCode:
     return code
 
 
-def _refused(at_us: int, symbol: Symbol, reason: str) -> Refused:
+def _refused(at_us: int, symbol: Symbol, reason: str, product: Product | None = None) -> Refused:
     symbology, payload = symbol
-    return Refused(at_us=at_us, symbology=symbology, text=payload.decode("utf-8", "backslashreplace"), reason=reason)
+    text = payload.decode("utf-8", "backslashreplace")
+    return Refused(at_us=at_us, symbology=symbology, text=text, reason=reason, product=product)
 
 
 def _key(seen: Shown | Refused) -> str:
     """One product with one printed price or mass is one thing, though it bear two codes."""
     if isinstance(seen, Refused):
-        return f"|{seen.symbology}|{seen.text}"
+        return f"|{seen.product.id}|{seen.reason}" if seen.product else f"|{seen.symbology}|{seen.text}"
     marked = seen.code.marked.minor if seen.code.marked else ""
     return f"{seen.product.id}|{marked}|{seen.code.marked_mass or ''}"

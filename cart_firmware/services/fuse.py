@@ -300,8 +300,8 @@ class Fuse:
                 self._say("added", name)
             case LineRemoved(line=line) if line in before.lines:
                 self._say("removed", before.lines[line].name)
-            case ScanRefused(reason=reason, text=text):
-                self._say(reason, text)
+            case ScanRefused(reason=reason, text=text, name=name):
+                self._say(reason, name or text)
             case ScanAbandoned(scan=scan) if scan in before.pending and self._remark.kind != "removed":
                 self._say("abandoned", before.pending[scan].name)
             case SessionBegan() | SessionEnded():

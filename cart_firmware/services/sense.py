@@ -1,6 +1,7 @@
 """The two sensors: readings of the load cell to steps, frames of the camera to products shown."""
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -218,9 +219,13 @@ class Eye:
             symbols = await self._read(frame.luma)
             self._health.framed(frame.at_us)
             self.turned_us = self._clock.monotonic_us()
-            for seen in self._scanner.feed(frame.at_us, symbols):
+            for seen in self._scanner.feed(frame.at_us, symbols, self._today()):
                 _log_seen(seen)
                 self._submit(Seen(seen))
+
+    def _today(self) -> dt.date:
+        """The shop's day, by the machine's time zone."""
+        return dt.datetime.fromtimestamp(self._clock.wall_ms() // 1_000, dt.UTC).astimezone().date()
 
     async def _read(self, luma: NDArray[np.uint8]) -> list[Symbol]:
         try:

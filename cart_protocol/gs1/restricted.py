@@ -28,7 +28,7 @@ _LAYOUT = re.compile(
 )
 
 
-class RestrictedPattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RestrictedPattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How this shop lays out an in-store EAN-13 (GS1 General Specifications, section 2.1.11: prefixes 02 and 20-29).
 
     `prefix` is the leading digits; `kind` says what the value is: the price of the pack in minor units, or its net mass

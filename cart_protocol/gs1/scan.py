@@ -81,16 +81,6 @@ def read_code(
         raise NotAProductCodeError(f"{symbology_identifier} {text!r}: {error}") from error
 
 
-def product_of(
-    symbology_identifier: str, payload: bytes, patterns: Sequence[RestrictedPattern], currency: str
-) -> ScannedCode:
-    """Return the product that a code names; a coupon names none. Errors as read_code."""
-    found = read_code(symbology_identifier, payload, patterns, currency)
-    if isinstance(found, CouponCode):
-        raise NotAProductCodeError(f"{payload!r} is a coupon, not a product; hand it in where coupons are taken")
-    return found
-
-
 def _named(
     message: Message, text: str, patterns: Sequence[RestrictedPattern], currency: str
 ) -> ScannedCode | CouponCode:

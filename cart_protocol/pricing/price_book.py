@@ -1,5 +1,6 @@
 """The price book: what every product is called, costs and weighs. The store signs it; carts price from their copy."""
 
+import datetime as dt
 from enum import StrEnum
 
 import msgspec
@@ -15,7 +16,9 @@ __all__ = [
     "Prices",
     "Product",
     "Provenance",
+    "Recall",
     "RestrictedPattern",
+    "SerialRange",
     "SoldBy",
     "TaxClass",
     "UnknownProductError",
@@ -80,8 +83,37 @@ class Product(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     allergens: tuple[str, ...] = ()
 
 
-class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One version of all prices of one store. Versions only grow; a cart never goes back to a smaller one."""
+class SerialRange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Serial numbers from `first` to `last`, both included."""
+
+    first: str
+    last: str
+
+
+class Recall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Packs of one product that must not be sold any more: those to which all that is given here applies.
+
+    With neither lots nor serials nor dates it is every pack.
+    """
+
+    product: ProductId
+    reason: str
+    """For staff."""
+    lots: tuple[str, ...] = ()
+    serials: tuple[SerialRange, ...] = ()
+    dated_from: dt.date | None = None
+    """First use-by or best-before date that is meant."""
+    dated_to: dt.date | None = None
+    """Last one."""
+    only_if_certain: bool = False
+    """Sell packs whose code does not say what this recall asks for: somebody has sorted out the others by hand."""
+
+
+class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One version of all prices of one store. Versions only grow; a cart never goes back to a smaller one.
+
+    What is not used is not written, so that a cart of an earlier version can read it.
+    """
 
     version: int
     currency: str
@@ -89,6 +121,9 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tax_classes: tuple[TaxClass, ...]
     products: tuple[Product, ...]
     restricted_patterns: tuple[RestrictedPattern, ...] = ()
+    recalls: tuple[Recall, ...] = ()
+    refuse_past_best_before: bool = False
+    """Whether packs past their best-before or sell-by date are refused, as those past their use-by date always are."""
 
 
 class UnknownProductError(LookupError):
@@ -102,6 +137,9 @@ class Prices:
         self.book = book
         self.tax = {tax_class.code: tax_class for tax_class in book.tax_classes}
         self._products = {product.id: product for product in book.products}
+        self._recalls: dict[ProductId, list[Recall]] = {}
+        for recall in book.recalls:
+            self._recalls.setdefault(recall.product, []).append(recall)
 
     @property
     def version(self) -> int:
@@ -114,6 +152,14 @@ class Prices:
     def find(self, product: ProductId) -> Product | None:
         """Return the product, or None where this version of the book does not list it."""
         return self._products.get(product)
+
+    @property
+    def valid_from(self) -> dt.date:
+        """The day of the book (UTC): no clock that says an earlier one is right."""
+        return dt.datetime.fromtimestamp(self.book.valid_from_ms // 1_000, dt.UTC).date()
+
+    def recalls_of(self, product: ProductId) -> list[Recall]:
+        return self._recalls.get(product, [])
 
     def __getitem__(self, product: ProductId) -> Product:
         found = self._products.get(product)

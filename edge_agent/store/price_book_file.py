@@ -17,7 +17,7 @@ import msgspec
 
 from cart_protocol.gs1.check_digit import Gs1Error
 from cart_protocol.gs1.gtin import gtin_of
-from cart_protocol.gs1.restricted import plu
+from cart_protocol.gs1.restricted import LayoutError, pattern_of, plu
 from cart_protocol.host.configuration import ConfigurationError
 from cart_protocol.ids import ProductId
 from cart_protocol.mass import Mass, Variance, sigma
@@ -27,7 +27,9 @@ from cart_protocol.pricing.price_book import (
     PriceBook,
     Product,
     Provenance,
+    Recall,
     RestrictedPattern,
+    SerialRange,
     SoldBy,
     TaxClass,
 )
@@ -41,6 +43,8 @@ _MILLIGRAMS_PER_GRAM = 1_000
 _LABEL_PREFIX = re.compile(r"(?:02|2\d)\d{0,5}")
 _PRODUCT_TABLE = re.compile(r"\s*\[\[\s*product\s*\]\]")
 _SHOWN_PROBLEMS = 20
+_LONGEST_LOT = 20
+"""Characters of a lot (AI 10) or serial number (AI 21)."""
 
 
 class PriceBookFileError(ConfigurationError):
@@ -81,9 +85,15 @@ def read_price_book(path: Path) -> PriceBook:
         except _ProductError as problem:
             where = f"{path}, line {lines[index]}" if index < len(lines) else f"{path}"
             problems.append(f"{where}: product {_called(entry, index)}: {problem}")
+    recalls = []
+    for number, written in enumerate(catalogue.recall, start=1):
+        try:
+            recalls.append(_recall(written, products))
+        except _ProductError as problem:
+            problems.append(f"{path}: recall {number} ({written.gtin or written.plu}): {problem}")
     if problems:
         raise PriceBookFileError(problems)
-    return _price_book(catalogue, products)
+    return _price_book(catalogue, products, recalls)
 
 
 def default_spread(mass: Mass) -> Mass:
@@ -120,8 +130,24 @@ class _Tax(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class _Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    prefix: str
-    holds: str
+    """Either `prefix` and `holds`, or `layout`."""
+
+    prefix: str = ""
+    holds: str = ""
+    layout: str = ""
+
+
+class _Recall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Either `gtin` or `plu`."""
+
+    reason: str
+    gtin: str | None = None
+    plu: str | None = None
+    lots: tuple[str, ...] = ()
+    serials: tuple[tuple[str, str], ...] = ()
+    dated_from: dt.date | None = None
+    dated_to: dt.date | None = None
+    only_if_certain: bool = False
 
 
 class _Catalogue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,6 +157,8 @@ class _Catalogue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tax: dict[str, _Tax]
     product: list[dict[str, Any]]
     label: list[_Label] = []
+    recall: list[_Recall] = []
+    refuse_past_best_before: bool = False
 
 
 class _Nutrition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -183,7 +211,7 @@ def _enter(products: dict[ProductId, Product], product: Product) -> None:
     products[product.id] = product
 
 
-def _price_book(catalogue: _Catalogue, products: dict[ProductId, Product]) -> PriceBook:
+def _price_book(catalogue: _Catalogue, products: dict[ProductId, Product], recalls: Sequence[Recall]) -> PriceBook:
     return PriceBook(
         version=catalogue.version,
         currency=catalogue.currency,
@@ -193,11 +221,16 @@ def _price_book(catalogue: _Catalogue, products: dict[ProductId, Product]) -> Pr
             for code, tax in catalogue.tax.items()
         ),
         products=tuple(products.values()),
-        restricted_patterns=tuple(
-            RestrictedPattern(prefix=label.prefix, kind="price" if label.holds == "price" else "mass")
-            for label in catalogue.label
-        ),
+        restricted_patterns=tuple(map(_pattern, catalogue.label)),
+        recalls=tuple(recalls),
+        refuse_past_best_before=catalogue.refuse_past_best_before,
     )
+
+
+def _pattern(label: _Label) -> RestrictedPattern:
+    if label.layout:
+        return pattern_of(label.layout)
+    return RestrictedPattern(prefix=label.prefix, kind="price" if label.holds == "price" else "mass")
 
 
 def _problems_of_head(catalogue: _Catalogue) -> list[str]:
@@ -212,16 +245,55 @@ def _problems_of_head(catalogue: _Catalogue) -> list[str]:
         if not (tax.percent.is_finite() and 0 <= tax.percent <= 100) or tax.percent * 100 % 1:
             problems.append(f"tax {code!r}: {tax.percent} % is not 0 to 100 with at most two decimals; correct it")
     for label in catalogue.label:
-        if not _LABEL_PREFIX.fullmatch(label.prefix):
-            problems.append(f"label prefix {label.prefix!r} is not for in-store use; begin with 02 or 20 to 29")
-        if label.holds not in ("price", "mass"):
-            problems.append(f"label {label.prefix!r} holds {label.holds!r}; write 'price' or 'mass'")
+        problems += _problems_of_label(label)
+    return problems
+
+
+def _problems_of_label(label: _Label) -> list[str]:
+    if label.layout:
+        if label.prefix or label.holds:
+            return [f"label {label.layout!r} has prefix or holds too; the layout says both, remove them"]
+        try:
+            pattern_of(label.layout)
+        except LayoutError as error:
+            return [f"label {error}"]
+        return []
+    problems = []
+    if not _LABEL_PREFIX.fullmatch(label.prefix):
+        problems.append(f"label prefix {label.prefix!r} is not for in-store use; begin with 02 or 20 to 29")
+    if label.holds not in ("price", "mass"):
+        problems.append(f"label {label.prefix!r} holds {label.holds!r}; write 'price' or 'mass'")
     return problems
 
 
 def _called(entry: dict[str, Any], index: int) -> str:
     number = entry.get("gtin") or entry.get("plu")
     return f"{entry.get('name', f'number {index + 1}')!r} ({number})" if number else repr(entry.get("name", index + 1))
+
+
+# ── one recall ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _recall(written: _Recall, products: dict[ProductId, Product]) -> Recall:
+    product = _id(written)
+    if product not in products:
+        raise _ProductError("is of a product that is not in this file; correct its number, or remove the recall")
+    if not written.reason.strip():
+        raise _ProductError("has no reason; write for staff what is wrong")
+    if written.dated_from and written.dated_to and written.dated_from > written.dated_to:
+        raise _ProductError(f"dated_from {written.dated_from} is after dated_to {written.dated_to}; swap them")
+    for code in (*written.lots, *(one for pair in written.serials for one in pair)):
+        if not 1 <= len(code) <= _LONGEST_LOT:
+            raise _ProductError(f"lot or serial number {code!r} has not 1 to {_LONGEST_LOT} characters; correct it")
+    return Recall(
+        product=product,
+        reason=written.reason,
+        lots=written.lots,
+        serials=tuple(SerialRange(first=first, last=last) for first, last in written.serials),
+        dated_from=written.dated_from,
+        dated_to=written.dated_to,
+        only_if_certain=written.only_if_certain,
+    )
 
 
 # ── one product ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -256,7 +328,7 @@ def _product(entry: dict[str, Any], catalogue: _Catalogue) -> Product:
     )
 
 
-def _id(written: _Product) -> ProductId:
+def _id(written: _Product | _Recall) -> ProductId:
     if written.gtin is not None and written.plu is None:
         try:
             return ProductId(gtin_of(written.gtin))

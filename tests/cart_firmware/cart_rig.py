@@ -282,7 +282,8 @@ def on_virtual_time(story: Callable[[VirtualTimeLoop], Coroutine[Any, Any, _Resu
 
 def _drawn(code: str) -> NDArray[np.uint8]:
     picture = np.full((240, 320), 200, np.uint8)
-    drawn = np.array(zxingcpp.create_barcode(code, zxingcpp.BarcodeFormat.EAN13).to_image(scale=2))
+    kind = zxingcpp.BarcodeFormat.QRCode if code.startswith("https:") else zxingcpp.BarcodeFormat.EAN13
+    drawn = np.array(zxingcpp.create_barcode(code, kind).to_image(scale=2))
     height, width = min(120, drawn.shape[0]), min(300, drawn.shape[1])
     picture[60 : 60 + height, 10 : 10 + width] = drawn[:height, :width]
     return picture

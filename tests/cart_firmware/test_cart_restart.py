@@ -19,8 +19,11 @@ from cart_protocol.basket import (
     SessionBegan,
     WeightUnexplained,
 )
+from cart_protocol.gs1.gtin import gtin_of
+from cart_protocol.ids import ProductId
 from cart_protocol.mass import grams
 from cart_protocol.messages import BeginSession, EndSession, Freeze
+from cart_protocol.pricing.price_book import Recall
 from sim.virtual_time import VirtualTimeLoop
 from tests.cart_firmware.cart_rig import Rig, issue, on_virtual_time
 from tests.cart_firmware.corner_shop import BOOK, JAM, MILK, PASTA, SESSION, TEA
@@ -369,6 +372,44 @@ def test_an_unknown_code_is_said_and_reported(tmp_path: Path) -> None:
         await rig.scan("4006381333931")
         assert [refused.reason for refused in rig.store.of(ScanRefused)] == ["unknown-product"]
         assert "We do not know the code 4006381333931" in rig.sentence
+
+    play(trip, tmp_path)
+
+
+def test_a_recall_that_comes_with_the_price_book_holds_at_once_and_after_a_kill(tmp_path: Path) -> None:
+    recalled = Recall(product=ProductId(gtin_of(MILK)), reason="glass", lots=("L7",))
+
+    async def trip(rig: Rig) -> None:
+        await rig.start()
+        await rig.begin()
+        await rig.buy(MILK, 1_032)
+        rig.store.say(issue(msgspec.structs.replace(BOOK, version=4, recalls=(recalled,))))
+        await asyncio.sleep(1)
+        await rig.kill()
+        await rig.start(online=False)
+        await rig.scan(MILK)  # its bar code does not say of which lot it is
+        assert rig.sentence == "Please hand this to a member of staff: Milk has been recalled and is not sold."
+        assert rig.cart.status().codes_refused == {"recalled": 1}
+        await rig.put(1_032)
+        await asyncio.sleep(4)
+        assert rig.names == ["Milk"], "the second pack is not added by its weight"
+        assert len(rig.cart.fuse.basket.unexplained) == 1
+
+    play(trip, tmp_path)
+
+
+def test_a_link_on_a_pack_names_its_product_and_its_date(tmp_path: Path) -> None:
+    link = f"https://example.com/01/{gtin_of(MILK)}/10/L7"
+
+    async def trip(rig: Rig) -> None:
+        await rig.start()
+        await rig.begin()
+        await rig.buy(f"{link}?17=300101", 1_032)
+        assert rig.names == ["Milk"]
+        await rig.scan(f"{link}?17=200101")
+        assert rig.sentence == "Please hand this to a member of staff: Milk is past its use-by date and is not sold."
+        (refused,) = rig.store.of(ScanRefused)
+        assert (refused.reason, refused.name) == ("expired", "Milk")
 
     play(trip, tmp_path)
 

@@ -1,11 +1,15 @@
 """Codes before the camera: when they count, how often, and which are refused."""
 
+import datetime as dt
+
+import msgspec
 import pytest
 
-from cart_firmware.core.scanning import Refused, Scanner, Shown, Symbol
+from cart_firmware.core.scanning import Refused, Scanner, Shown, Symbol, identify
 from cart_protocol.gs1.gtin import gtin_of
 from cart_protocol.ids import ProductId
 from cart_protocol.mass import grams
+from cart_protocol.pricing.price_book import Prices, Recall
 from tests.cart_firmware.corner_shop import APPLES_LABEL, CHEESE_LABEL, LOOSE, MILK, PASTA, PRICES, with_check_digit
 
 FRAME_US = 66_667
@@ -127,3 +131,76 @@ def test_without_a_price_book_nothing_is_known() -> None:
     assert names(frames(scanner, *[(ean(MILK),)] * 2)) == ["unknown-product"]
     scanner.use(PRICES)
     assert names(frames(scanner, *[(ean(MILK),)] * 2, start_us=200_000)) == ["Milk"]
+
+
+# ── packs that must not be sold ──────────────────────────────────────────────────────────────────────────────────────
+
+TODAY = dt.date(2026, 11, 25)
+
+
+def milk(elements: str) -> Symbol:
+    return "]d2", f"01{gtin_of(MILK)}{elements}".encode()
+
+
+def shop(*recalls: Recall) -> Prices:
+    return Prices(msgspec.structs.replace(PRICES.book, recalls=recalls))
+
+
+def day(scanner: Scanner, *views: tuple[Symbol, ...], start_us: int = 0) -> list[Shown | Refused]:
+    return [
+        seen for number, view in enumerate(views) for seen in scanner.feed(start_us + number * FRAME_US, view, TODAY)
+    ]
+
+
+def test_an_expired_pack_is_refused_once_and_counted_with_its_product() -> None:
+    scanner = Scanner(PRICES)
+    (refused,) = day(scanner, *[(milk("17261124"),)] * 30)
+    assert isinstance(refused, Refused)
+    assert refused.product is not None
+    assert (refused.reason, refused.product.name) == ("expired", "Milk")
+    assert scanner.counts == {"expired": 1}
+
+
+def test_a_fresh_pack_is_not() -> None:
+    assert names(day(Scanner(PRICES), *[(milk("17261126"),)] * 3)) == ["Milk"]
+
+
+def test_without_a_clock_the_day_is_that_of_the_price_book() -> None:
+    book = msgspec.structs.replace(PRICES.book, valid_from_ms=1_795_564_800_000)  # 25 November 2026
+    scanner = Scanner(Prices(book))
+    assert names(frames(scanner, *[(milk("17261124"),)] * 3)) == ["expired"]
+    seen = identify(0, milk("17261124"), Prices(book), dt.date(1970, 1, 1))
+    assert isinstance(seen, Refused)
+
+
+def test_an_expired_pack_is_not_sold_by_its_other_code() -> None:
+    """The EAN beside the dated code says nothing of the date: in the same frames, or when the pack is turned round."""
+    assert names(day(Scanner(PRICES), *[(ean(MILK), milk("17261124"))] * 5)) == ["expired"]
+    scanner = Scanner(PRICES)
+    assert names(day(scanner, *[(milk("17261124"),)] * 3)) == ["expired"]
+    assert names(day(scanner, *[(ean(MILK),)] * 3, start_us=2_000_000)) == []
+    assert names(day(scanner, *[(ean(MILK),)] * 3, start_us=40_000_000)) == ["expired"]
+
+
+def test_the_next_pack_of_that_product_is_sold() -> None:
+    scanner = Scanner(PRICES)
+    day(scanner, *[(milk("17261124"),)] * 3)
+    assert names(day(scanner, *[(milk("17261224"),)] * 3, start_us=3_000_000)) == ["Milk"]
+    assert names(day(scanner, (), *[(ean(MILK),)] * 3, start_us=9_000_000)) == ["Milk"]
+
+
+def test_a_misread_date_does_not_spoil_the_pack_beside_it() -> None:
+    assert names(day(Scanner(PRICES), (ean(MILK),), (ean(MILK), milk("17261124")), (ean(MILK),))) == ["Milk"]
+
+
+def test_a_recalled_lot_is_refused_as_soon_as_the_book_says_so() -> None:
+    scanner = Scanner(PRICES)
+    assert names(day(scanner, *[(milk("10A"),)] * 3)) == ["Milk"]
+    scanner.use(shop(Recall(product=ProductId(gtin_of(MILK)), reason="glass", lots=("A",))))
+    assert names(day(scanner, *[(milk("10A"),)] * 3, start_us=3_000_000)) == ["recalled"]
+    assert names(day(scanner, *[(milk("10B"),)] * 3, start_us=6_000_000)) == ["Milk"]
+
+
+def test_a_coupon_is_no_product() -> None:
+    coupon = ("]e0", b"8112001234561234560123456")
+    assert names(frames(Scanner(PRICES), *[(coupon,)] * 3)) == ["coupon"]

@@ -1,5 +1,6 @@
 """The catalogue that a shop keeps by hand: read exactly, or refused with file, line, product and remedy."""
 
+import datetime as dt
 import json
 import tomllib
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cart_protocol.gs1.scan import product_of
+from cart_protocol.gs1.restricted import pattern_of
+from cart_protocol.gs1.scan import ScannedCode, read_code
 from cart_protocol.host.configuration import ConfigurationError
+from cart_protocol.ids import ProductId
 from cart_protocol.mass import Mass, grams, sigma
 from cart_protocol.money import Money
 from cart_protocol.pricing.line import price_line
@@ -19,7 +22,9 @@ from cart_protocol.pricing.price_book import (
     Prices,
     Product,
     Provenance,
+    Recall,
     RestrictedPattern,
+    SerialRange,
     SoldBy,
     TaxClass,
 )
@@ -310,9 +315,71 @@ def test_every_demo_product_can_be_scanned_and_priced(demo: PriceBook) -> None:
             continue
         printed = product.id[1:].encode()
         symbology = "]E4" if product.id.startswith("000000") else "]E0"
-        scanned = product_of(
+        scanned = read_code(
             symbology, printed[-8:] if symbology == "]E4" else printed, demo.restricted_patterns, demo.currency
         )
+        assert isinstance(scanned, ScannedCode)
         line = price_line(prices, prices[scanned.product])
         assert line.total == product.price
         assert 0 < line.tax.minor < line.total.minor
+
+
+# ── recalls and layouts ──────────────────────────────────────────────────────────────────────────────────────────────
+
+RECALL = """
+[[recall]]
+gtin = "4006381333931"
+reason = "Pieces of glass"
+lots = ["L1", "L2"]
+serials = [["1000", "1999"]]
+dated_from = 2026-11-01
+dated_to = 2026-11-30
+"""
+
+
+def test_a_recall_is_read_exactly(tmp_path: Path) -> None:
+    book = read(tmp_path, HEAD.replace("version = 7", "version = 7\nrefuse_past_best_before = true") + TEA + RECALL)
+    assert book.recalls == (
+        Recall(
+            product=ProductId("04006381333931"), reason="Pieces of glass", lots=("L1", "L2"),
+            serials=(SerialRange(first="1000", last="1999"),),
+            dated_from=dt.date(2026, 11, 1), dated_to=dt.date(2026, 11, 30),
+        ),
+    )  # fmt: skip
+    assert book.refuse_past_best_before
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "told"),
+    [
+        ('gtin = "4006381333931"', 'gtin = "9520123456788"', "not in this file"),
+        ('gtin = "4006381333931"', 'gtin = "4006381333932"', "copy it from the pack"),
+        ('gtin = "4006381333931"', "", "either a gtin or a plu"),
+        ('"Pieces of glass"', '" "', "write for staff"),
+        ("dated_to = 2026-11-30", "dated_to = 2026-10-30", "swap them"),
+        ('"L2"', '""', "1 to 20 characters"),
+        ('"1999"', f'"{"9" * 21}"', "1 to 20 characters"),
+    ],
+)
+def test_a_recall_that_means_nothing_is_refused(tmp_path: Path, written: str, instead: str, told: str) -> None:
+    assert written in RECALL
+    (problem,) = problems(tmp_path, HEAD + TEA + RECALL.replace(written, instead))
+    assert "recall 1" in problem
+    assert told in problem
+
+
+def test_a_label_of_the_shops_own_layout(tmp_path: Path) -> None:
+    book = read(tmp_path, HEAD + '[[label]]\nlayout = "21IIIIIVPPPPC"\n' + TEA)
+    assert book.restricted_patterns[1] == pattern_of("21IIIIIVPPPPC")
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ('layout = "21IIIIIVPPPP"', "write it as 21IIIIIVPPPPC"),
+        ('layout = "21IIIIIVPPPPC"\nprefix = "21"', "remove them"),
+        ("", "not for in-store use"),
+    ],
+)
+def test_a_layout_that_cannot_be_is_refused(tmp_path: Path, label: str, told: str) -> None:
+    assert any(told in problem for problem in problems(tmp_path, HEAD + f"[[label]]\n{label}\n" + TEA))
