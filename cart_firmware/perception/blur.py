@@ -58,12 +58,12 @@ def cumulative(x: NDArray[np.float64], blur: Blur) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=1024)
-def sight(blur: Blur, modules: int, samples: int, begin: float) -> Waveform:
+def sight(blur: Blur, modules: int, samples: int, begin: float, per_module: int = SAMPLES) -> Waveform:
     """Return the matrix (modules x samples) of what each sample sees of each module; `begin` is the first one's place.
 
-    Sample i lies at (i + 0.5) / SAMPLES + begin, in modules from the row's start. Shared: do not write to it.
+    Sample i lies at (i + 0.5) / per_module + begin, in modules from the row's start. Shared: do not write to it.
     """
-    x = (np.arange(samples) + 0.5) / SAMPLES + begin
+    x = (np.arange(samples) + 0.5) / per_module + begin
     j = np.arange(modules)[:, None]
     return (cumulative(x - j, blur) - cumulative(x - j - 1, blur)).astype(np.float32)
 

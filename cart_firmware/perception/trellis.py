@@ -21,30 +21,36 @@ Costs = NDArray[np.float32]
 
 
 class DigitCosts(msgspec.Struct, frozen=True):
-    """What a profile says about digits; each is indexed by set * 10 + digit."""
+    """What a line says about digits, as negative log-likelihoods.
+
+    The digits of a position are those of all sets that it may have, in the order of `allowed`. Leading axes, if any,
+    are cases of their own.
+    """
 
     first: Costs
-    """From the symbol's edge to the centre of the first digit: 30."""
-    pairs: Costs
-    """From the centre of digit k to that of digit k + 1: (digits - 1) x 30 x 30."""
+    """From the symbol's edge to the centre of the first digit: (..., digits of position 0)."""
+    pairs: tuple[Costs, ...]
+    """From the centre of digit k to that of digit k + 1: (..., digits of position k, digits of position k + 1)."""
     last: Costs
-    """From the centre of the last digit to the symbol's other edge: 30."""
+    """From the centre of the last digit to the symbol's other edge."""
 
     def __add__(self, other: "DigitCosts") -> "DigitCosts":
-        return DigitCosts(self.first + other.first, self.pairs + other.pairs, self.last + other.last)
+        pairs = tuple(mine + its for mine, its in zip(self.pairs, other.pairs, strict=True))
+        return DigitCosts(self.first + other.first, pairs, self.last + other.last)
 
 
-def cheapest(layout: Layout, costs: DigitCosts) -> float:
-    """Return the cost of the cheapest word of the right sets, valid or not: how well any digits could do here."""
-    ways = costs.first[_allowed(layout, 0)]
-    for k in range(1, layout.digits):
-        ways = (ways[:, None] + costs.pairs[k - 1, _allowed(layout, k - 1), _allowed(layout, k)]).min(0)
-    return float((ways + costs.last[_allowed(layout, -1)]).min())
-
-
-def _allowed(layout: Layout, position: int) -> slice:
+def allowed(layout: Layout, position: int) -> slice:
+    """Return which of the 30 digits (set * 10 + digit) a position may have."""
     sets = layout.sets[:, position]
     return slice(10 * int(sets.min()), 10 * int(sets.max()) + 10)
+
+
+def cheapest(costs: DigitCosts) -> Costs:
+    """Return the cost of the cheapest word of the right sets, valid or not, of every case: how well any could do."""
+    ways = costs.first
+    for pair in costs.pairs:
+        ways = (ways[..., None] + pair).min(-2)
+    return np.asarray((ways + costs.last).min(-1))
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -59,62 +65,63 @@ class Word(msgspec.Struct, frozen=True):
 class _Steps(msgspec.Struct, frozen=True):
     """Index arrays of a layout's families."""
 
-    rows: NDArray[np.intp]
-    """family x position x digit: where that digit stands among the 30."""
+    rows: tuple[NDArray[np.intp], ...]
+    """For each position, where each digit (first axis) of each family stands among the allowed ones."""
     onward: NDArray[np.intp]
-    """position x family x sum x digit: the sum after that digit."""
+    """position x digit x family x sum: the sum after that digit."""
     back: NDArray[np.intp]
-    """position x family x sum x digit: the sum before that digit."""
+    """position x digit x family x sum: the sum before that digit."""
 
 
 @lru_cache(maxsize=8)
 def _steps(layout: Layout) -> _Steps:
-    rows = layout.sets[:, :, None] * 10 + _DIGIT
-    moved = (layout.weights.T[:, :, None] * _DIGIT)[:, :, None, :]
-    sums = _DIGIT[None, None, :, None]
-    return _Steps(rows, (sums + moved) % 10, (sums - moved) % 10)
+    rows = tuple(_DIGIT[:, None] + 10 * layout.sets[:, k] - allowed(layout, k).start for k in range(layout.digits))
+    moved = _DIGIT[None, :, None, None] * layout.weights.T[:, None, :, None]
+    return _Steps(rows, (_DIGIT + moved) % 10, (_DIGIT - moved) % 10)
 
 
 def best_word(layout: Layout, costs: DigitCosts) -> Word:
     """Return the best valid word of a layout and the cost of the second best."""
     steps = _steps(layout)
-    here, there = steps.rows[:, :-1, :, None], steps.rows[:, 1:, None, :]
-    pairs = costs.pairs[np.arange(layout.digits - 1)[None, :, None, None], here, there]
-    forward = _forward(layout, steps, costs.first[steps.rows[:, 0]], pairs)
-    marginals = _marginals(layout, steps, costs.last[steps.rows[:, -1]], pairs, forward)
-    return _decide(marginals)
+    pairs = [
+        pair[here[:, None, :], there[None, :, :]]
+        for pair, here, there in zip(costs.pairs, steps.rows[:-1], steps.rows[1:], strict=True)
+    ]
+    forward = _forward(layout, steps, costs.first[steps.rows[0]], pairs)
+    return _decide(_marginals(layout, steps, costs.last[steps.rows[-1]], pairs, forward))
 
 
-def _forward(layout: Layout, steps: _Steps, first: Costs, pairs: Costs) -> list[Costs]:
-    """Return, after each position, the cheapest way to (family, sum, digit)."""
-    families = np.arange(len(layout.prefix))[:, None]
-    ways = np.full((families.size, 10, 10), _NEVER, dtype=np.float32)
-    ways[families, (layout.seed[:, None] + layout.weights[:, :1] * _DIGIT) % 10, _DIGIT] = first
+def _forward(layout: Layout, steps: _Steps, first: Costs, pairs: list[Costs]) -> list[Costs]:
+    """Return, after each position, the cheapest way to (digit, family, sum)."""
+    families = np.arange(len(layout.prefix))
+    ways = np.full((10, families.size, 10), _NEVER, dtype=np.float32)
+    sums = (layout.seed + layout.weights[:, 0] * _DIGIT[:, None]) % 10
+    ways[_DIGIT[:, None], families, sums] = first
     all_ways = [ways]
-    for k in range(1, layout.digits):
-        reached = (ways[:, :, :, None] + pairs[:, None, k - 1]).min(2)
-        ways = np.take_along_axis(reached, steps.back[k], 1)
+    for k, pair in enumerate(pairs, start=1):
+        reached = (ways[:, None] + pair[..., None]).min(0)
+        ways = np.take_along_axis(reached, steps.back[k], 2)
         all_ways.append(ways)
     return all_ways
 
 
-def _marginals(layout: Layout, steps: _Steps, last: Costs, pairs: Costs, forward: list[Costs]) -> Costs:
-    """Return the cheapest valid word with each digit at each position: position x family x digit."""
-    final = last + np.where(layout.last, 0, _NEVER)
-    rest = np.where((_DIGIT == 0)[None, :, None], final[:, None, :], _NEVER).astype(np.float32)
-    marginals = np.empty((layout.digits, len(layout.prefix), 10), dtype=np.float32)
-    marginals[-1] = (forward[-1] + rest).min(1)
+def _marginals(layout: Layout, steps: _Steps, last: Costs, pairs: list[Costs], forward: list[Costs]) -> Costs:
+    """Return the cheapest valid word with each digit at each position: position x digit x family."""
+    rest = np.full(forward[0].shape, _NEVER, dtype=np.float32)
+    rest[..., 0] = np.where(layout.last.T, last, _NEVER)
+    marginals = np.empty((layout.digits, *last.shape), dtype=np.float32)
+    marginals[-1] = (forward[-1] + rest).min(2)
     for k in range(layout.digits - 1, 0, -1):
-        after = np.take_along_axis(rest, steps.onward[k], 1)
-        rest = (pairs[:, None, k - 1] + after[:, :, None, :]).min(3)
-        marginals[k - 1] = (forward[k - 1] + rest).min(1)
+        after = np.take_along_axis(rest, steps.onward[k], 2)
+        rest = (pairs[k - 1].transpose(1, 0, 2)[..., None] + after[:, None]).min(0)
+        marginals[k - 1] = (forward[k - 1] + rest).min(2)
     return marginals
 
 
 def _decide(marginals: Costs) -> Word:
-    totals = marginals[0].min(1)
+    totals = marginals[0].min(0)
     family = int(totals.argmin())
-    mine = marginals[:, family].copy()
+    mine = marginals[..., family].copy()
     word = mine.argmin(1)
     mine[np.arange(word.size), word] = _NEVER
     others = np.delete(totals, family)
