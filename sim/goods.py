@@ -39,7 +39,8 @@ class Shelves:
     """
 
     def __init__(self, book: PriceBook) -> None:
-        self._mass_pattern = next((pattern for pattern in book.restricted_patterns if pattern.kind == "mass"), None)
+        common = [pattern for pattern in book.restricted_patterns if not pattern.layout]
+        self._mass_pattern = next((pattern for pattern in common if pattern.kind == "mass"), None)
         self.products = [product for product in book.products if self._can_be_sold(product)]
         self.tagged = [product for product in self.products if product.tagged]
         if not self.products or not self.tagged:

@@ -1,6 +1,6 @@
 """The table of GS1 application identifiers: what may stand behind each, and what must or must not stand beside it.
 
-Facts from the GS1 General Specifications, section 3 (as they stand in 2025), and the GS1 Barcode Syntax Dictionary. One
+Facts from the GS1 General Specifications, section 3 (as they stand in 2026), and the GS1 Barcode Syntax Dictionary. One
 line for each AI or family of AIs; the columns are
 
     AI          digits; [0-5] stands for each of them
@@ -207,6 +207,9 @@ _TABLE = """
 8020     | x..25                  | qualifier       | 415                    | -                 | REF No.
 8026     | n14:check n4:piece     | attribute       | 37                     | 02 8006           | ITIP CONTENT
 8030     | z..90:padding         | attribute      | 00 01+21 253 255 8003 8004 8006+21 8010+8011 8017 8018 | - | DIGSIG
+804[01]  | n15                    | attribute       | -                      | -                 | IMEI, IMEI2
+8042     | n32                    | attribute       | -                      | -                 | ESIM
+8043     | n18 [n..2]             | attribute       | -                      | -                 | PSIM
 8110     | x..70:coupon           | attribute       | -                      | -                 | -
 8111     | n4                     | attribute       | 255                    | -                 | POINTS
 8112     | x..70:offer            | attribute       | -                      | -                 | -

@@ -122,6 +122,8 @@ def test_a_wrong_check_digit_in_an_element_is_a_misread_code_like_any_other() ->
         "80260" + "9520123456788" + "0102",
         "17260200",
         "7041200",
+        "8040490154203237518",
+        "804389490200001234567890",
     ],
 )
 def test_sound_data_of_rarer_ais(text: str) -> None:
