@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from cart_protocol.basket import ScanRefused
 from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, StaffId
+from cart_protocol.pricing.fit_for_sale import Unfit
 from edge_agent.core.events import IncidentRaised, IncidentResolved, NewId, StoreEvent
 from edge_agent.core.folds import Incident
 from edge_agent.core.lane_sequence import LaneState
@@ -19,6 +21,13 @@ _LOW_ON = {
     "Please bring it to where it has one; when it is full it takes no more products.",
     "disk": "This cart's own disk is filling up. Please have it looked at; when it is full it takes no more products.",
 }
+
+_UNFIT = {
+    Unfit.EXPIRED: "It is past its use-by date. Please take it from the shopper and look for more of it on the shelf.",
+    Unfit.PAST_BEST_BEFORE: "It is past its date. Please take it from the shopper and look for more on the shelf.",
+    Unfit.RECALLED: "It is recalled{reason}. Please take it from the shopper and look for more of it on the shelf.",
+}
+_LONGEST_NAME = 60
 
 
 def raise_once(
@@ -57,6 +66,28 @@ def cart_low_on(shop: Shop, cart: CartId, low_on: tuple[str, ...], new_id: NewId
         shop, key=key, where=f"cart {cart}", cause="cart-low-on-room", sentence=sentence, new_id=new_id, cart=cart,
         evidence=tuple(f"low on {what[:20]}" for what in low_on[:8]),
     )  # fmt: skip
+
+
+def unfit_goods(shop: Shop, cart: CartId, refused: ScanRefused, new_id: NewId) -> list[StoreEvent]:
+    """Raise an alarm about a pack that a cart refused because it must not be sold; one for each cart and reason."""
+    reason = Unfit(refused.reason) if refused.reason in _UNFIT else None
+    if reason is None:
+        return []
+    why = f": {told}" if (told := _recall_of(shop, refused.name)) else ""
+    return raise_once(
+        shop, key=f"unfit/{cart}/{reason}", where=f"cart {cart}", cause=f"{reason}-goods", cart=cart, new_id=new_id,
+        sentence=f"{refused.name[:_LONGEST_NAME]} was shown to cart {cart}. " + _UNFIT[reason].format(reason=why),
+    )  # fmt: skip
+
+
+def _recall_of(shop: Shop, name: str) -> str:
+    """Return the reason of the recall that a cart meant, as far as its product's name tells."""
+    prices = shop.books.latest
+    for recall in prices.book.recalls if prices else ():
+        product = prices.find(recall.product) if prices else None
+        if product and product.name == name:
+            return recall.reason
+    return ""
 
 
 def resolve(shop: Shop, incident: IncidentId, staff: StaffId) -> list[StoreEvent]:

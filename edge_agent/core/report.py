@@ -1,6 +1,14 @@
 """What a cart's report means for the shop. The report is always recorded: the cart knows best what happened to it."""
 
-from cart_protocol.basket import BasketFrozen, CommandRefused, Phase, Position, SessionBegan, SessionEnded
+from cart_protocol.basket import (
+    BasketFrozen,
+    CommandRefused,
+    Phase,
+    Position,
+    ScanRefused,
+    SessionBegan,
+    SessionEnded,
+)
 from cart_protocol.ids import CartId, CommandId, Epoch, SessionId
 from cart_protocol.messages import Recorded, Snapshot
 from edge_agent.core.binding import may_cancel, parted
@@ -15,28 +23,29 @@ from edge_agent.core.events import (
     StoreEvent,
 )
 from edge_agent.core.folds import Binding, Stage
+from edge_agent.core.incident import unfit_goods
 from edge_agent.core.order import place
 from edge_agent.core.shop import Shop
 
 
 def reported(shop: Shop, cart: CartId, epoch: Epoch, recorded: Recorded, new_id: NewId) -> list[StoreEvent]:
     """Record a cart's next event and what follows from it."""
-    happened = CartReported(cart=cart, epoch=epoch, recorded=recorded)
+    follows: list[StoreEvent] = []
     match recorded.event:
         case SessionBegan(session=session):
-            return [happened, *_began(shop, cart, session)]
+            follows = _began(shop, cart, session)
         case SessionEnded(session=session, reason=reason):
-            return [happened, *_over(shop, cart, session, reason)]
+            follows = _over(shop, cart, session, reason)
         case BasketFrozen(settled=settled, variance=variance):
-            binding = _awaiting_order(shop, cart)
-            if binding is None:
-                return [happened]
             at = Position(epoch=epoch, seq=recorded.seq)
-            basket = shop.mirror(cart).basket
-            return [happened, *place(shop, binding, basket, at=at, settled=settled, variance=variance, new_id=new_id)]
+            if binding := _awaiting_order(shop, cart):
+                basket = shop.mirror(cart).basket
+                follows = place(shop, binding, basket, at=at, settled=settled, variance=variance, new_id=new_id)
         case CommandRefused(command=command, reason=reason):
-            return [happened, *_refused(shop, cart, command, reason)]
-    return [happened]
+            follows = _refused(shop, cart, command, reason)
+        case ScanRefused():
+            follows = unfit_goods(shop, cart, recorded.event, new_id)
+    return [CartReported(cart=cart, epoch=epoch, recorded=recorded), *follows]
 
 
 def replaced(shop: Shop, cart: CartId, snapshot: Snapshot, new_id: NewId) -> list[StoreEvent]:
