@@ -1,7 +1,8 @@
-"""The two libraries that decode symbols, each behind one way of asking: a picture in, readings out.
+"""What decodes symbols, each behind one way of asking: a picture in, readings out.
 
-zxing-cpp is the better one on nearly everything; libzbar bears more blur across the bars (measured on photographs:
-reference/barcode, section 2). libzbar is asked through pyzbar and may be missing.
+zxing-cpp is the better of the two libraries on nearly everything; libzbar bears more blur across the bars (measured on
+photographs: reference/barcode, section 2). libzbar is asked through pyzbar and may be missing. Our own scanline decoder
+bears more blur than both, and reads nothing but an EAN or UPC laid straight.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ import numpy as np
 import zxingcpp
 
 from cart_firmware.perception.reading import Corners, Picture, Reading
+from cart_firmware.perception.scanline import decode
 from cart_protocol.gs1.check_digit import has_valid_check_digit
 from cart_protocol.gs1.gtin import expand_upc_e
 
@@ -75,6 +77,22 @@ class Zbar(msgspec.Struct, frozen=True):
         symbols = [pyzbar.ZBarSymbol[name] for name in self.formats.split(",")]
         found = pyzbar.decode(np.ascontiguousarray(luma), symbols=symbols)
         return tuple(reading for symbol in found if (reading := _from_zbar(symbol)))
+
+
+class Likeliest(msgspec.Struct, frozen=True):
+    """Our scanline decoder: the likeliest EAN or UPC of a strip, where it is much likelier than the next one."""
+
+    def read(self, luma: Picture, *others: Picture) -> tuple[Reading, ...]:
+        """Return the EAN or UPC of a strip as `strip.rectify` lays it; others may show the same code."""
+        estimate = decode([luma, *others])
+        if estimate is None:
+            return ()
+        (begin, end), foot = (round(column) for column in estimate.columns), len(luma) - 1
+        standing = ((begin, 0), (end, 0), (end, foot), (begin, foot))
+        turned = ((begin, foot), (end, foot), (end, 0), (begin, 0))
+        symbology = "]E4" if len(estimate.digits) == 8 else "]E0"
+        corners = standing if begin < end else turned
+        return (Reading(estimate.digits.encode(), symbology, corners, likelihood=estimate.ratio),)
 
 
 def _from_zbar(symbol: Any) -> Reading | None:  # noqa: ANN401 - pyzbar ships no types

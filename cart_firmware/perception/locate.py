@@ -8,6 +8,7 @@ much at the edge of a label or a shelf. Coherent, energetic, alternating cells t
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import msgspec
@@ -16,15 +17,8 @@ from numpy.typing import NDArray
 
 from cart_firmware.perception.reading import Picture
 
-_LONG_SIDE = 400
-"""Pictures are looked at reduced to at most this many pixels on the long side: bars of 1.1 px still show there."""
 _CELL = 4
-_COHERENT = 0.55
-_ENERGETIC = 0.35
-"""Share of the picture's own strong energy (97th percentile, as amplitude) that a cell of bars must have."""
 _STRONG_SHARE = 0.97
-_LEAST_AMPLITUDE = 12.0
-"""Sobel amplitude of the noise and of the faint shading of any camera, rms per pixel; weaker cells are blank."""
 _ONE_WAY = 0.12
 """Share of the energy that is left when changes are summed with their signs: a lone edge keeps about a fifth."""
 _SECTORS = 16
@@ -36,6 +30,25 @@ _PATCHES = 3
 _LEAST_CELLS = 5
 _LEAST_LENGTH = 20.0
 """Pixels of the reduced picture."""
+
+
+class Sieve(msgspec.Struct, frozen=True):
+    """What passes for bars."""
+
+    long_side: int
+    """Pictures are looked at reduced to at most this many pixels on the long side."""
+    coherent: float
+    """Share of a cell's energy that must point one way."""
+    energetic: float
+    """Share of the picture's own strong energy (97th percentile, as amplitude) that a cell must have."""
+    amplitude: float
+    """Sobel amplitude, rms per pixel, under which a cell is blank: noise and faint shading."""
+
+
+CLEAR = Sieve(400, 0.55, 0.35, 12.0)
+"""Bars of 1.1 pixels of the reduced picture still show."""
+FAINT = Sieve(200, 0.7, 0.15, 6.0)
+"""Half the resolution has half the noise, and bars that are blurred into each other still alternate."""
 
 
 class Region(msgspec.Struct, frozen=True):
@@ -56,21 +69,31 @@ class Region(msgspec.Struct, frozen=True):
         return cells * _CELL**2 / (self.across * self.along)
 
 
-def locate(luma: Picture, limit: int = 3) -> tuple[Region, ...]:
+class _Patch(NamedTuple):
+    """Cells that touch and point alike."""
+
+    energy: float
+    """Of all of them."""
+    cells: NDArray[np.bool_]
+
+
+def locate(luma: Picture, sieve: Sieve = CLEAR, limit: int = 3) -> tuple[Region, ...]:
     """Return the most bar-like regions of a picture (height x width, uint8), strongest first, at most `limit`."""
-    divisor = max(1, math.ceil(max(luma.shape) / _LONG_SIDE))
+    divisor = max(1, math.ceil(max(luma.shape) / sieve.long_side))
     small = luma if divisor == 1 else _reduced(luma, divisor)
     rows, columns = small.shape[0] // _CELL, small.shape[1] // _CELL
     if rows < 3 or columns < 3:
         return ()
-    cells = _Cells(small, rows, columns)
-    found = list[Region]()
-    for direction in cells.directions():
-        found += (region for region in cells.regions(direction) if region.across >= _LEAST_LENGTH)
+    cells = _Cells(small, sieve, rows, columns)
+    patches = [patch for direction in cells.directions() for patch in cells.patches(direction)]
     distinct = list[Region]()
-    for region in sorted(found, key=lambda one: -one.weight):
-        if len(distinct) < limit and not any(_same_place(region, other) for other in distinct):
-            distinct.append(region)
+    for patch in sorted(patches, key=lambda one: -one.energy):
+        for region in cells.regions(patch):
+            new = not any(_same_place(region, other) for other in distinct)
+            if new and region.across >= _LEAST_LENGTH and len(distinct) < limit:
+                distinct.append(region)
+        if len(distinct) == limit:
+            break
     return tuple(_enlarged(region, divisor) for region in distinct)
 
 
@@ -83,7 +106,7 @@ def _reduced(luma: Picture, divisor: int) -> Picture:
 class _Cells:
     """The picture as cells of bars, each with its direction. All lengths in pixels of the reduced picture."""
 
-    def __init__(self, small: Picture, rows: int, columns: int) -> None:
+    def __init__(self, small: Picture, sieve: Sieve, rows: int, columns: int) -> None:
         gx, gy = (np.asarray(part, np.int16) for part in cv2.spatialGradient(small[: rows * _CELL, : columns * _CELL]))
         size = (columns, rows)
 
@@ -100,9 +123,9 @@ class _Cells:
         spread = cv2.magnitude(along_x, along_y)
         one_way = cv2.magnitude(*(cv2.blur(mean(part.astype(np.float32)), (5, 5)) for part in (gx, gy)))
         place = int(_STRONG_SHARE * self.energy.size)
-        strong = max(_LEAST_AMPLITUDE**2, _ENERGETIC**2 * float(np.partition(self.energy.ravel(), place)[place]))
+        strong = max(sieve.amplitude**2, sieve.energetic**2 * float(np.partition(self.energy.ravel(), place)[place]))
         self.barred = (
-            (self.energy > strong) & (spread > _COHERENT * self.energy) & (one_way**2 < _ONE_WAY * self.energy)
+            (self.energy > strong) & (spread > sieve.coherent * self.energy) & (one_way**2 < _ONE_WAY * self.energy)
         )
         spread[spread == 0] = 1
         self._cosine, self._sine = along_x / spread, along_y / spread  # of twice the direction's angle
@@ -123,29 +146,33 @@ class _Cells:
             yield (best + 1) * np.pi / _SECTORS
             energy[[best - 1, best, (best + 1) % _SECTORS]] = 0
 
-    def regions(self, direction: float) -> Iterator[Region]:
-        """Yield the patches of cells that point this way, give or take a sector and a half, the largest ones."""
+    def patches(self, direction: float) -> list[_Patch]:
+        """Return the patches of cells that point this way, give or take a sector and a half, the largest ones."""
         towards = self._cosine * math.cos(2 * direction) + self._sine * math.sin(2 * direction)
-        for patch in self._patches(self.barred & (towards > _ALIKE)):
-            region = self._region(*patch)
-            if region.filling(len(patch[0])) < _FILLED:
-                # Something fainter hangs on to it: what is left of it above its own mean.
-                strong = np.zeros_like(self.barred)
-                strong[patch] = self.energy[patch] > float(np.mean(self.energy[patch]))
-                for part in self._patches(strong):
-                    yield self._region(*part)
-            yield region
+        return self._connected(self.barred & (towards > _ALIKE))
 
-    def _patches(self, mask: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Yield the rows and columns of the largest connected patches."""
+    def _connected(self, mask: NDArray[np.bool_]) -> list[_Patch]:
         closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
         _, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=4)
-        for label in np.argsort(-boxes[1:, cv2.CC_STAT_AREA])[:_PATCHES] + 1:
-            left, top, width, height, cells = boxes[label]
-            if cells < _LEAST_CELLS or max(width, height) * _CELL < _LEAST_LENGTH:
-                continue
-            rows, columns = np.nonzero(labels[top : top + height, left : left + width] == label)
-            yield rows + top, columns + left
+        large = np.argsort(-boxes[1:, cv2.CC_STAT_AREA])[:_PATCHES] + 1
+        energy = np.bincount(labels.ravel(), weights=self.energy.ravel())
+        return [
+            _Patch(float(energy[label]), labels == label)
+            for label in large
+            if boxes[label, cv2.CC_STAT_AREA] >= _LEAST_CELLS
+            and max(boxes[label, cv2.CC_STAT_WIDTH], boxes[label, cv2.CC_STAT_HEIGHT]) * _CELL >= _LEAST_LENGTH
+        ]
+
+    def regions(self, patch: _Patch) -> Iterator[Region]:
+        """Yield the rectangle around a patch; where it is hardly filled, first those around its strong parts."""
+        rows, columns = np.nonzero(patch.cells)
+        region = self._region(rows, columns)
+        if region.filling(len(rows)) < _FILLED:
+            # Something fainter hangs on to it: what is left of it above its own mean.
+            mean = patch.energy / len(rows)
+            for part in self._connected(patch.cells & (self.energy > mean)):
+                yield self._region(*np.nonzero(part.cells))
+        yield region
 
     def _region(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Region:
         energy = self.energy[rows, columns]

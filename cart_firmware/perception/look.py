@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from cart_firmware.perception.locate import Region, locate
+from cart_firmware.perception.locate import CLEAR, FAINT, Region, Sieve, locate
 from cart_firmware.perception.reading import Picture
 from cart_firmware.perception.strip import Strip, levelled, rectify
 
@@ -21,7 +21,15 @@ class Look:
     @cached_property
     def barred(self) -> tuple[Region, ...]:
         """The regions in which bars follow each other as in a symbol, strongest first."""
-        found = locate(self.luma, _REGIONS)
+        return self._found(CLEAR)
+
+    @cached_property
+    def faint(self) -> tuple[Region, ...]:
+        """The same by a coarser and more tolerant search: low contrast, much blur, the picture's edge."""
+        return self._found(FAINT)
+
+    def _found(self, sieve: Sieve) -> tuple[Region, ...]:
+        found = locate(self.luma, sieve, _REGIONS)
         return tuple(level for region in found if (level := levelled(self.luma, region)))
 
     def strip(self, region: Region, columns: int) -> Strip:

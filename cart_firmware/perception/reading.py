@@ -25,3 +25,7 @@ class Reading(msgspec.Struct, frozen=True):
     corners: Corners
     stage: str = ""
     """The stage of the reader that found it (see reader)."""
+    likelihood: float | None = None
+    """How much better the picture fits this code than any other, in nats; None where nobody compared them."""
+    sharpness: float | None = None
+    """Of the symbol in its frame, 0 to 1 (see picture_quality); None where it was not measured."""

@@ -143,3 +143,23 @@ def test_the_same_frames_are_read_the_same() -> None:
     pictures = [scene((symbol(MILK, BarcodeFormat.EAN13), 100, 100)), scene(), scene()]
     one, other = Reader(), Reader()
     assert [one.read(picture) for picture in pictures] == [other.read(picture) for picture in pictures]
+
+
+def test_what_comes_into_a_resting_scene_is_read_within_two_frames() -> None:
+    reader = Reader()
+    empty, dice = np.full((480, 640), 150, np.uint8), np.random.default_rng(5)
+    for _ in range(60):
+        assert reader.read(np.clip(empty + dice.normal(0, 3, empty.shape), 0, 255).astype(np.uint8)) == ()
+    picture = scene((symbol(MILK, BarcodeFormat.EAN13, 2), 300, 200))
+    assert reader.read(picture) or reader.read(picture)
+
+
+def test_a_hard_code_that_lies_still_is_looked_at_again_and_again() -> None:
+    """The scene seems to rest; then the focus comes right, which changes no block of it by much."""
+    reader, bars = Reader(), symbol(MILK, BarcodeFormat.EAN13, 2) // 10 + 100
+    sharp = np.full((480, 640), int(bars.mean()), np.uint8)
+    sharp[200 : 200 + bars.shape[0], 200 : 200 + bars.shape[1]] = bars
+    blurred = cv2.GaussianBlur(sharp, (0, 0), 6)
+    for _ in range(60):
+        assert reader.read(np.asarray(blurred, np.uint8)) == ()
+    assert any(reader.read(sharp) for _ in range(8))
