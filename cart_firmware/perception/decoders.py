@@ -47,8 +47,9 @@ class Zxing(msgspec.Struct, frozen=True):
             try_rotate=self.thorough,
             try_downscale=self.thorough,
             try_invert=self.inverted,
+            ean_add_on_symbol=zxingcpp.EanAddOnSymbol.Read,
         )
-        return tuple(self._reading(symbol) for symbol in found)
+        return _with_add_ons([self._reading(symbol) for symbol in found])
 
     def _reading(self, symbol: zxingcpp.Barcode) -> Reading:
         at = symbol.position
@@ -58,6 +59,29 @@ class Zxing(msgspec.Struct, frozen=True):
         )
         corners = (top_left, top_right, bottom_right, bottom_left)
         return Reading(bytes(symbol.bytes), str(symbol.symbology_identifier), corners)
+
+
+_EAN_13 = 13
+_SHARE_WITHOUT_ADD_ON = {15: 95 / (95 + 9 + 20), 18: 95 / (95 + 9 + 47)}
+"""Of the width of both: modules of an EAN-13, of the gap (7 to 12: GS1 General Specifications), of the add-on."""
+
+
+def _with_add_ons(readings: list[Reading]) -> tuple[Reading, ...]:
+    """Return each code once, with its add-on if some row showed it, and with the corners of the code alone."""
+    extended = {reading.payload[:_EAN_13] for reading in readings if reading.symbology == "]E3"}
+    return tuple(
+        _code_alone(reading) if reading.symbology == "]E3" else reading
+        for reading in readings
+        if reading.symbology != "]E0" or reading.payload not in extended
+    )
+
+
+def _code_alone(reading: Reading) -> Reading:
+    share = _SHARE_WITHOUT_ADD_ON[len(reading.payload)]
+    left_top, right_top, right_foot, left_foot = (np.array(corner) for corner in reading.corners)
+    top, foot = left_top + share * (right_top - left_top), left_foot + share * (right_foot - left_foot)
+    corners = tuple((round(float(x)), round(float(y))) for x, y in (left_top, top, foot, left_foot))
+    return msgspec.structs.replace(reading, corners=corners)
 
 
 class Zbar(msgspec.Struct, frozen=True):

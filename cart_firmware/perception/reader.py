@@ -28,6 +28,7 @@ from cart_firmware.perception.stages import (
     EAN_HALF,
     FAINT,
     FAMILIES,
+    FINE,
     LIKELIEST,
     QR,
     RESCUES,
@@ -65,8 +66,8 @@ class Reader:
         """Return what the next frame shows: one symbol or several of one family, or nothing."""
         if not self._patient and self._scene.rests(luma):
             return ()
-        self._frames += 1
         readings = self._examined(Look(luma), Budget(self._deadline_s, self._now))
+        self._frames += 1
         if readings:
             self._scene.alive()
             self._track.forget()
@@ -114,6 +115,6 @@ class Reader:
             yield QR if place == 0 or not self._barred else _LINEAR[turn % len(_LINEAR)]
         elif place == 1:
             self._barred = bool(look.barred)
-            yield from (STRIPS, LIKELIEST, self._track, RESCUES[turn % len(RESCUES)])
+            yield from (STRIPS, FINE, LIKELIEST, self._track, RESCUES[turn % len(RESCUES)])
         else:
             yield from FAINT[: 1 + turn % len(FAINT)]

@@ -82,10 +82,11 @@ def _slightly_sharpened(luma: Picture) -> Picture:
 EAN_HALF = Whole("ean-half", Zxing(_EAN_UPC), 2.0, every=2)
 EAN = Whole("ean", Zxing(_EAN_UPC), 2.0)
 STRIPS = OnStrips("strip", Zxing(_LINEAR), 5.0, goes_on=True)
+FINE = OnStrips("strip-fine", Zxing(_LINEAR), 10.0, columns=800, prepare=_slightly_sharpened)
 LIKELIEST = OnStrips("strip-likeliest", Likeliest(), 500.0)
 RESCUES = (
     OnStrips("strip-sharp-zbar", Zbar(_ZBAR_LINEAR), 40.0, prepare=_slightly_sharpened),
-    OnStrips("strip-fine-sharp", Zxing(_LINEAR), 10.0, columns=800, prepare=_slightly_sharpened),
+    FINE,
     LIKELIEST,
     OnStrips("strip-zbar", Zbar(_ZBAR_LINEAR), 40.0),
     OnStrips("strip-calm", Zxing(_LINEAR), 10.0, columns=300, prepare=calmed),

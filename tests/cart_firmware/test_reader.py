@@ -119,6 +119,15 @@ def test_two_codes_in_one_frame_are_both_read() -> None:
     assert seen(picture, 1) == {("]E0", MILK.encode()), ("]E4", b"96385074")}
 
 
+@pytest.mark.parametrize("add_on", ["12", "51299"])
+def test_the_issue_of_a_magazine_is_read_with_its_code(add_on: str) -> None:
+    label = symbol(f"{MILK} {add_on}", BarcodeFormat.EAN13, 2)
+    (reading,) = next(filter(None, looked_at(scene((label, 150, 60)), 2)))
+    assert (reading.symbology, reading.payload) == ("]E3", f"{MILK}{add_on}".encode())
+    xs = [x for x, _ in reading.corners]
+    assert max(xs) - min(xs) == pytest.approx(95 * 2, abs=8)
+
+
 @pytest.mark.parametrize("turns", [0, 1])
 def test_the_corners_are_where_the_code_is(turns: int) -> None:
     label = symbol(MILK, BarcodeFormat.EAN13)
