@@ -76,7 +76,7 @@ def ask(engines: dict[str, Engine], photographs: list[Photograph], repeat: int) 
 
 def ours(luma: NDArray[np.uint8]) -> set[Code]:
     """One photograph, to a reader that has seen nothing before."""
-    return {code_of_reading(reading) for reading in Reader(patient=True, now=time.perf_counter).read(luma)}
+    return {code_of_reading(reading) for reading in Reader(patient=True, now=time.thread_time).read(luma)}
 
 
 def code_of_reading(reading: Reading) -> Code:

@@ -13,5 +13,5 @@ _FORMATS = {"gtin": "EAN13", "ai": "DataBarExpanded", "itf": "ITF", "code128": "
 
 def read(luma: NDArray[np.uint8]) -> list[tuple[str, str]]:
     """Return what a reader that has seen nothing before reads in one picture, within its deadline."""
-    codes = map(code_of_reading, Reader(patient=True, now=time.perf_counter).read(luma))
+    codes = map(code_of_reading, Reader(patient=True, now=time.thread_time).read(luma))
     return [(_FORMATS.get(kind, kind), text) for kind, text in codes]

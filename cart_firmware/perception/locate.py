@@ -8,6 +8,7 @@ much at the edge of a label or a shelf. Coherent, energetic, alternating cells t
 
 import math
 from collections.abc import Iterator
+from itertools import combinations
 from typing import NamedTuple
 
 import cv2
@@ -27,6 +28,9 @@ _LEAST_SHARE = 0.15
 _ALIKE = math.cos(math.radians(2 * 17))
 _FILLED = 0.6
 _PATCHES = 3
+_IN_LINE = math.cos(math.radians(2 * 10))
+_WIDEST_GAP = 0.4
+"""Of the length of both halves together."""
 _LEAST_CELLS = 5
 _LEAST_LENGTH = 20.0
 """Pixels of the reduced picture."""
@@ -94,7 +98,30 @@ def locate(luma: Picture, sieve: Sieve = CLEAR, limit: int = 3) -> tuple[Region,
                 distinct.append(region)
         if len(distinct) == limit:
             break
-    return tuple(_enlarged(region, divisor) for region in distinct)
+    return tuple(_enlarged(region, divisor) for region in (*_joined(distinct), *distinct)[:limit])
+
+
+def _joined(regions: list[Region]) -> Iterator[Region]:
+    """Yield what two regions could be halves of: a code with glare, a fold or a finger across it."""
+    for one, other in combinations(regions, 2):
+        cosine, sine = math.cos(one.angle), math.sin(one.angle)
+        dx, dy = other.x - one.x, other.y - one.y
+        across, along = dx * cosine + dy * sine, dy * cosine - dx * sine
+        gap = abs(across) - (one.across + other.across) / 2
+        alike = math.cos(2 * (one.angle - other.angle)) > _IN_LINE
+        beside = abs(along) < max(one.along, other.along) / 2
+        if not (alike and beside and -_LEAST_LENGTH < gap < _WIDEST_GAP * (one.across + other.across)):
+            continue
+        left, right = min(-one.across / 2, across - other.across / 2), max(one.across / 2, across + other.across / 2)
+        middle = (left + right) / 2
+        yield Region(
+            x=one.x + middle * cosine - along / 2 * sine,
+            y=one.y + middle * sine + along / 2 * cosine,
+            angle=one.angle,
+            across=right - left,
+            along=min(one.along, other.along),
+            weight=one.weight + other.weight,
+        )
 
 
 def _reduced(luma: Picture, divisor: int) -> Picture:
@@ -205,6 +232,12 @@ def _same_place(region: Region, other: Region) -> bool:
 
 
 def _enlarged(region: Region, factor: int) -> Region:
+    """Return a region of a reduced picture as one of the picture."""
     return Region(
-        region.x * factor, region.y * factor, region.angle, region.across * factor, region.along * factor, region.weight
+        x=region.x * factor,
+        y=region.y * factor,
+        angle=region.angle,
+        across=region.across * factor,
+        along=region.along * factor,
+        weight=region.weight,
     )

@@ -8,7 +8,7 @@ from cart_firmware.perception.strip import Strip, levelled, rectify
 
 STRIP_COLUMNS = 480
 """About 3.7 columns per module of an EAN-13 whose ends were found: what the decoders like best."""
-_REGIONS = 3
+_REGIONS = 4
 
 
 class Look:

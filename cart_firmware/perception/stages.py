@@ -87,11 +87,11 @@ LIKELIEST = OnStrips("strip-likeliest", Likeliest(), 500.0)
 RESCUES = (
     OnStrips("strip-sharp-zbar", Zbar(_ZBAR_LINEAR), 40.0, prepare=_slightly_sharpened),
     FINE,
-    LIKELIEST,
     OnStrips("strip-zbar", Zbar(_ZBAR_LINEAR), 40.0),
     OnStrips("strip-calm", Zxing(_LINEAR), 10.0, columns=300, prepare=calmed),
     OnStrips("strip-refocused", Zxing(_LINEAR), 15.0, prepare=lambda luma: refocused(luma, 2)),
     OnStrips("strip-fine-refocused", Zxing(_LINEAR), 15.0, columns=800, prepare=lambda luma: refocused(luma, 4)),
+    LIKELIEST,
 )
 FAINT = (
     OnStrips("faint", Zxing(_LINEAR), 5.0, regions="faint"),
