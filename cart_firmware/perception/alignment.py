@@ -23,7 +23,7 @@ BLUR = Blur(0.6, 0.25)
 """What is expected before anything is known: between a picture in focus and one that is not."""
 _SAMPLES = 2
 """Samples per module here; places need only be right within a quarter of a module."""
-_STEP = 1.035
+_STEP = 1.05
 """Ratio of neighbouring module widths that are tried."""
 _DRIFT_COST = 1.0
 """Price of one sample of drift, in squared contrast: keeps the path straight where the picture says nothing."""

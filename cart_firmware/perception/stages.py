@@ -55,11 +55,13 @@ class OnStrips(msgspec.Struct, frozen=True):
     columns: int = STRIP_COLUMNS
     prepare: Callable[[Picture], Picture] = np.ascontiguousarray
     regions: Literal["barred", "faint"] = "barred"
+    most: int | None = None
+    """Look at no more regions than so many, the strongest."""
     goes_on: bool = False
     """Look at the other regions too when one was read."""
 
     def attempts(self, look: Look) -> Iterator[Attempt]:
-        for region in getattr(look, self.regions):
+        for region in getattr(look, self.regions)[: self.most]:
             strip = look.strip(region, self.columns)
             yield Attempt(strip.luma.size, partial(self._read, strip))
 
@@ -83,7 +85,8 @@ EAN_HALF = Whole("ean-half", Zxing(_EAN_UPC), 2.0, every=2)
 EAN = Whole("ean", Zxing(_EAN_UPC), 2.0)
 STRIPS = OnStrips("strip", Zxing(_LINEAR), 5.0, goes_on=True)
 FINE = OnStrips("strip-fine", Zxing(_LINEAR), 10.0, columns=800, prepare=_slightly_sharpened)
-LIKELIEST = OnStrips("strip-likeliest", Likeliest(), 500.0)
+LIKELIEST = OnStrips("strip-likeliest", Likeliest(), 300.0)
+STRONGEST = OnStrips("strip-strongest", Likeliest(), 300.0, most=1)
 RESCUES = (
     OnStrips("strip-sharp-zbar", Zbar(_ZBAR_LINEAR), 40.0, prepare=_slightly_sharpened),
     FINE,
@@ -95,8 +98,8 @@ RESCUES = (
 )
 FAINT = (
     OnStrips("faint", Zxing(_LINEAR), 5.0, regions="faint"),
-    OnStrips("faint-likeliest", Likeliest(), 500.0, regions="faint"),
     OnStrips("faint-sharp-zbar", Zbar(_ZBAR_LINEAR), 40.0, prepare=_slightly_sharpened, regions="faint"),
+    OnStrips("faint-likeliest", Likeliest(), 300.0, regions="faint", most=1),
 )
 QR = Whole("qr", Zxing("QRCode", thorough=True), 2.0)
 DATABAR = Whole("databar", Zxing("DataBar", thorough=True), 10.0)
@@ -111,4 +114,4 @@ FAMILIES = (
 RESORTS = (Whole("qr-zbar", Zbar("QRCODE"), 30.0), Whole("ean-zbar", Zbar("EAN13,EAN8,UPCA,UPCE"), 30.0))
 
 Stage = Whole | OnStrips
-STAGES: tuple[Stage, ...] = (EAN_HALF, EAN, STRIPS, *RESCUES, *FAINT, *FAMILIES, *RESORTS)
+STAGES: tuple[Stage, ...] = (EAN_HALF, EAN, STRIPS, STRONGEST, *RESCUES, *FAINT, *FAMILIES, *RESORTS)

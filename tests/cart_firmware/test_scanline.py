@@ -29,13 +29,21 @@ def symbol(digits: str, symbology: Symbology, module: int = 24) -> Picture:
     return np.repeat((255 * (1 - row)).astype(np.uint8), module)[None]
 
 
-def strip(row: Picture, blur: float, pitch: float = 3.0, noise: float = 4.0, motion: float = 0.0) -> Picture:
-    """What a camera makes of a row of 24 columns per module: blur and motion in modules, contrast 150, 40 rows."""
+def strip(
+    row: Picture,
+    blur: float,
+    pitch: float = 3.0,
+    noise: float = 4.0,
+    motion: float = 0.0,
+    rows: int = 40,
+    seed: int = 5,
+) -> Picture:
+    """What a camera makes of a row of 24 columns per module: blur and motion in modules, contrast 150."""
     seen = cv2.GaussianBlur(row, (0, 0), 24 * blur)
     if motion:
         seen = cv2.blur(seen, (int(24 * motion) | 1, 1))
-    seen = cv2.resize(seen, (int(row.shape[1] / 24 * pitch), 40), interpolation=cv2.INTER_AREA)
-    dice = np.random.default_rng(5)
+    seen = cv2.resize(seen, (int(row.shape[1] / 24 * pitch), rows), interpolation=cv2.INTER_AREA)
+    dice = np.random.default_rng(seed)
     return np.clip(50 + seen * (150 / 255) + dice.normal(0, noise, seen.shape), 0, 255).astype(np.uint8)
 
 
@@ -65,6 +73,22 @@ def test_a_cart_in_motion_smears_two_modules_and_the_code_is_still_read() -> Non
     read = decode([strip(symbol(*CODES[0]), blur=0.2, motion=2.0)])
     assert read is not None
     assert read.digits == CODES[0][0]
+
+
+def test_frames_too_noisy_by_themselves_are_read_together_whichever_way_up() -> None:
+    frames = [strip(symbol(*CODES[0]), blur=0.8, noise=45, rows=8, seed=seed) for seed in range(3)]
+    frames[1] = np.ascontiguousarray(frames[1][::-1, ::-1])
+    assert [decode([frame]) for frame in frames] == [None] * 3
+    read = decode(frames)
+    assert read is not None
+    assert read.digits == CODES[0][0]
+
+
+def test_a_frame_of_another_code_is_not_mixed_in() -> None:
+    mine, other = (strip(symbol(*code), blur=0.65) for code in CODES[:2])
+    read = decode([mine, other])
+    assert read is not None
+    assert read == decode([mine])
 
 
 @pytest.mark.parametrize(("digits", "symbology"), CODES)
