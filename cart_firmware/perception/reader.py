@@ -16,6 +16,7 @@ together, and a scene that stays the same and shows nothing is looked at less of
 from collections.abc import Callable, Iterator
 
 import msgspec
+import numpy as np
 
 from cart_firmware.perception.budget import Budget, Cost, Seconds
 from cart_firmware.perception.look import Look
@@ -65,7 +66,13 @@ class Reader:
         """How often a stage was left out for want of time."""
 
     def read(self, luma: Picture) -> tuple[Reading, ...]:
-        """Return what the next frame shows: one symbol or several of one family, or nothing."""
+        """Return what the next frame shows: one symbol or several of one family, or nothing.
+
+        Raises:
+            ValueError: the frame is no picture of height x width bytes.
+        """
+        if luma.ndim != 2 or luma.dtype != np.uint8:
+            raise ValueError(f"a frame of {luma.dtype} {luma.shape}; expected uint8 of (height, width): see the camera")
         if not self._patient and self._scene.rests(luma):
             return ()
         readings = self._examined(Look(luma), Budget(self._deadline_s, self._now))

@@ -32,6 +32,7 @@ def symbol(digits: str, symbology: Symbology, module: int = 24) -> Picture:
 def strip(
     row: Picture,
     blur: float,
+    *,
     pitch: float = 3.0,
     noise: float = 4.0,
     motion: float = 0.0,
