@@ -22,7 +22,7 @@ from typing import NamedTuple
 import cv2
 import msgspec
 import numpy as np
-from numpy.polynomial import Polynomial, chebyshev
+from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from cart_firmware.perception.alignment import Placement, level, placements
@@ -217,16 +217,22 @@ def _beside(view: View) -> float:
 _BANDS = 8
 
 
+@lru_cache(maxsize=8)
+def _leanings(columns: int) -> NDArray[np.intp]:
+    """Return where, in a strip of bands laid end to end, the columns lie that stand above each other: for each lean."""
+    reach = max(2, columns // 40)
+    lean = np.rint(np.arange(-reach, reach + 1)[:, None] * np.linspace(-0.5, 0.5, _BANDS)).astype(np.intp)
+    places = np.clip(np.arange(columns) + lean[:, :, None], 0, columns - 1)
+    return np.asarray(places + columns * np.arange(_BANDS)[:, None])
+
+
 def profile(strip: NDArray[np.uint8]) -> Waveform:
     """Return the mean brightness along the bars, after the shear that keeps most contrast."""
     rows, columns = strip.shape
     bands = cv2.resize(strip.astype(np.float32), (columns, min(_BANDS, rows)), interpolation=cv2.INTER_AREA)
     if len(bands) < _BANDS:
         return np.asarray(bands.mean(0), dtype=np.float32)
-    reach = max(2, columns // 40)
-    lean = np.rint(np.arange(-reach, reach + 1)[:, None] * np.linspace(-0.5, 0.5, _BANDS)).astype(np.intp)
-    places = np.clip(np.arange(columns) + lean[:, :, None], 0, columns - 1)
-    lines = bands[np.arange(_BANDS)[None, :, None], places].mean(1)
+    lines = bands.take(_leanings(columns)).mean(1)
     best = int(np.square(np.diff(lines, axis=1)).sum(1).argmax())
     return np.asarray(lines[best], dtype=np.float32)
 
@@ -371,8 +377,7 @@ def _costs(dark: NDArray[np.floating], sights: _Sights, scale: Waveform) -> Digi
 def _first_view(line: Waveform, placement: Placement) -> tuple[float, View]:
     """Return the view of a placement, with the blur under which some digits, valid or not, fit best, and that cost."""
     layout = placement.layout
-    degree = min(4, placement.modules.size - 3)
-    columns = Polynomial.fit(placement.modules, placement.columns, degree)(_places(layout))
+    columns = _smoothing(layout, tuple(placement.modules)) @ placement.columns
     levelled = level(_at(line, columns), 21 * SAMPLES)
     sharpness = _contrasts(_FIRST_BLURS)
     dark = 0.5 + sharpness[:, None] * levelled
@@ -381,6 +386,15 @@ def _first_view(line: Waveform, placement: Placement) -> tuple[float, View]:
     best = int(costs.argmin())
     variance = max(float(costs[best] * sharpness[best] ** 2), _NOISE_FLOOR)
     return float(costs[best]), View(line, layout, columns, _FIRST_BLURS[best], dark[best], variance)
+
+
+@lru_cache(maxsize=8)
+def _smoothing(layout: Layout, borders: tuple[float, ...]) -> NDArray[np.float64]:
+    """Return the matrix that makes places of all samples out of places of the borders, as a polynomial between them."""
+    terms = min(4, len(borders) - 3) + 1
+    middle = layout.modules / 2
+    known = chebyshev.chebvander(np.array(borders) / middle - 1, terms - 1)
+    return np.asarray(chebyshev.chebvander(_places(layout) / middle - 1, terms - 1) @ np.linalg.pinv(known))
 
 
 @lru_cache(maxsize=8)
