@@ -8,6 +8,7 @@ BENCHMARKS = {
     "ingest": "bench.ingest",
     "load-cells": "bench.load_cells",
     "trips": "bench.trips",
+    "frame": "bench.frame",
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import carts, ingest, mqtt_clients, raw_mqtt
+from bench import carts, frame, ingest, mqtt_clients, raw_mqtt
 from bench.agent import EPOCH
 from cart_protocol.basket import Basket, evolve
 from cart_protocol.codec import decode
@@ -69,6 +69,14 @@ def test_clients_are_compared_on_the_same_messages() -> None:
     found = mqtt_clients.measure(1, 1_000)
     assert {"raw", "link.asyncio_mqtt", "link.mqtt (paho)"} <= set(found)
     assert found["raw"]["ratio"] == 1.0
+
+
+def test_the_reader_and_pyzbar_see_the_same_frames_of_every_scene() -> None:
+    found = frame.measure(frames=14, seed=1)
+    busy = {row["size"]: row for row in found["rows"] if row["scene"] == "busy"}
+    assert min(row[who]["read"] for row in busy.values() for who in ("ours", "pyzbar")) > 0
+    assert [row["ours"]["read"] + row["pyzbar"]["read"] for row in found["rows"] if row["scene"] != "busy"] == [0] * 4
+    frame.show(found)
 
 
 def test_an_unknown_benchmark_is_answered_with_those_there_are() -> None:
