@@ -7,6 +7,7 @@ BENCHMARKS = {
     "mqtt-clients": "bench.mqtt_clients",
     "ingest": "bench.ingest",
     "load-cells": "bench.load_cells",
+    "frame": "bench.frame",
     "trips": "bench.trips",
     "frame": "bench.frame",
 }

@@ -59,7 +59,8 @@ class Reader:
         self._patient, self._deadline_s, self._now = patient, deadline_s, now
         self._costs = {stage.name: Cost(stage.nanoseconds * 1e-3) for stage in (*STAGES, Track)}
         self._scene, self._track = Scene(), Track()
-        self._barred = False
+        self._barred = True
+        """Whether bars were seen lately, read or not: without any, less is tried."""
         self._frames = 0
         self._lately: Stage | Track | None = None
         self.left_out: dict[str, int] = {}
@@ -117,13 +118,15 @@ class Reader:
             yield from self._in_turn(look)
 
     def _in_turn(self, look: Look) -> Iterator[Stage | Track]:
-        """A frame among many: as a whole, by its clear regions, as a whole again, by its faint ones."""
+        """A frame among many: as a whole, by its clear regions, for other families, by its faint regions."""
         turn, place = divmod(self._frames, 4)
-        if place in {0, 2}:
-            yield EAN
-            yield QR if place == 0 or not self._barred else _LINEAR[turn % len(_LINEAR)]
+        if place == 0:
+            yield EAN if self._barred else EAN_HALF
         elif place == 1:
             self._barred = bool(look.barred)
             yield from (STRIPS, FINE, RESCUES[turn % _CHEAP], self._track if turn % 2 else STRONGEST)
+        elif place == 2:
+            yield EAN_HALF
+            yield (QR, *_LINEAR)[turn % 3] if self._barred else QR
         else:
             yield from FAINT[: 1 + turn % len(FAINT)]

@@ -18,6 +18,8 @@ _MARGIN = 0.18
 _MOST_ROWS = 64
 _FEWEST_ROWS = 16
 _ROUGH_COLUMNS = 320
+_ROUGH_ROWS = 64.0
+"""Pixels along the bars that are enough to see their direction and their ends: half of a shelf may be one region."""
 _MOST_TILT = math.radians(20)
 _BUSY = 0.35
 _WIDEST_GAP = 16
@@ -72,7 +74,7 @@ def levelled(luma: Picture, region: Region) -> Region | None:
 
     The locator's cells are coarse: its direction may be off by some degrees, which smears bars when rows are averaged.
     """
-    strip = rectify(luma, region, _ROUGH_COLUMNS)
+    strip = rectify(luma, msgspec.structs.replace(region, along=min(region.along, _ROUGH_ROWS)), _ROUGH_COLUMNS)
     if swings(strip.luma) < _LEAST_SWINGS:
         return None
     gx, gy = cv2.spatialGradient(strip.luma)
