@@ -31,7 +31,7 @@ LEAST_NATS = 4.0
 """Below this a code is not taken for shown. Measured on what zxing-cpp and libzbar said of the labelled photographs, of
 blurred, turned, noisy and covered copies of them, and of drawn symbols: of 201 wrong answers all but one stay below
 this or the limits that follow; so do all of 1444 valid codes that differ from a right answer in one digit and the check
-digit. Of zxing-cpp's right answers 2.2 % stay below too on photographs (creased bags, foils, the sides of bottles), 0.7 %
+digit. Of zxing-cpp's right answers 2.2 % stay below too on photographs (creased bags, foils, sides of bottles), 0.7 %
 on the copies; of libzbar's 6 and 15 %, most of them for its corners. So it is evidence, and no proof against a code."""
 LEAST_FIT = 0.5
 """Below this one digit is not to be seen: of right answers that reach LEAST_NATS, all but 1 in 500 have more."""
