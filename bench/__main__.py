@@ -9,7 +9,6 @@ BENCHMARKS = {
     "load-cells": "bench.load_cells",
     "frame": "bench.frame",
     "trips": "bench.trips",
-    "frame": "bench.frame",
 }
 
 
