@@ -30,6 +30,10 @@ _DRIFT_COST = 1.0
 _HOPELESS = 0.47
 """Cost from which a placement is not worth a closer look. On strips of photographs those that gave a sure answer reach
 0.455, half of them 0.25; of those that gave none two thirds have more."""
+_RIVALS = 3
+"""Places per layout and direction: under strong blur a symbol looks nearly as good one digit farther on."""
+_APART = 3
+"""Modules from one such place to the next."""
 _NORM_MODULES = 21
 """Width of the window, in modules, over which brightness and contrast are levelled: three digits."""
 _LEVEL_NOISE = 4.0
@@ -63,12 +67,12 @@ def level(profile: Waveform, window: int) -> Waveform:
 
 
 def placements(profile: Waveform, least: float, most: float, limit: int) -> list[Placement]:
-    """Return the best placements, best first: at most one per layout and direction, at most `limit`, none hopeless.
+    """Return the best placements, best first, at most `limit`; none that is hopeless.
 
     `least` and `most` bound the symbol's width in columns.
     """
     searches = [_Search(profile, layout, least / layout.modules, most / layout.modules) for layout in LAYOUTS]
-    ends = sorted((end for search in searches for end in search.ends() if end[0] < _HOPELESS), key=lambda end: end[0])
+    ends = sorted((end for search in searches for end in search.ends()), key=lambda end: end[0])
     return [search.placement(cost, turned, row, place) for cost, search, turned, row, place in ends[:limit]]
 
 
@@ -102,12 +106,22 @@ class _Search:
         self._begins = _begins(self._pieces)
 
     def ends(self) -> Iterator[tuple[float, "_Search", int, int, int]]:
-        """Yield for each direction the cheapest end: cost per sample, self, direction, row, place of the last piece."""
-        last = self._ways[-1]
+        """Yield the cheapest ends that lie apart and are not hopeless, at most `_RIVALS` for each direction.
+
+        An end is its cost per sample, self, direction, row, and place of the last piece.
+        """
+        scale = _SAMPLES * (self._layout.modules + 2)
+        columns = self._widths[:, None] * np.arange(self._ways[-1].shape[2])
         for turned in range(_DIRECTIONS):
-            row, place = divmod(int(last[turned].argmin()), last.shape[2])
-            cost = float(last[turned, row, place]) / _SAMPLES / (self._layout.modules + 2)
-            yield cost, self, turned, row, self._begins[-1] + place
+            costs = self._ways[-1][turned]
+            for _ in range(_RIVALS):
+                row, place = divmod(int(costs.argmin()), costs.shape[1])
+                cost = float(costs[row, place]) / scale
+                if cost >= _HOPELESS:
+                    break
+                yield cost, self, turned, row, self._begins[-1] + place
+                near = np.abs(columns - columns[row, place]) < _APART * _SAMPLES * self._widths[row]
+                costs = np.where(near, np.inf, costs)
 
     def placement(self, cost: float, turned: int, row: int, place: int) -> Placement:
         """Return the placement that ends so."""

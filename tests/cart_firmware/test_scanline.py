@@ -76,6 +76,12 @@ def test_a_cart_in_motion_smears_two_modules_and_the_code_is_still_read() -> Non
     assert read.digits == CODES[0][0]
 
 
+def test_a_blurred_code_that_looks_as_good_one_digit_farther_on_is_read_where_it_stands() -> None:
+    read = decode([strip(symbol("0138625437731", "UPCA"), blur=0.75)])
+    assert read is not None
+    assert read.digits == "0138625437731"
+
+
 def test_frames_too_noisy_by_themselves_are_read_together_whichever_way_up() -> None:
     frames = [strip(symbol(*CODES[0]), blur=0.8, noise=45, rows=8, seed=seed) for seed in range(3)]
     frames[1] = np.ascontiguousarray(frames[1][::-1, ::-1])
