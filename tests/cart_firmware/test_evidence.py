@@ -31,7 +31,8 @@ def test_the_picture_speaks_for_the_code_it_shows_and_against_its_neighbour(add_
     )
     assert right.likelihood is not None
     assert wrong.likelihood is not None
-    assert right.likelihood > 10 > 0 >= wrong.likelihood
+    assert right.likelihood > 10
+    assert wrong.likelihood <= 0
     assert right.sharpness == wrong.sharpness
 
 
