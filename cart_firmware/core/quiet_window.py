@@ -28,8 +28,13 @@ _CALM_SHAKE_LEAST_MG = 6_000.0
 _RESTLESS_US = 1_200_000
 _FORGETTING = 1.0005
 """The learned noise rises again by this factor with each quiet window, so that one lucky window is not for ever."""
-_ROLLING_BANDS = 5.0
-_ROLLED_US = 700_000
+_JOLT_BANDS = 6.0
+"""How far a reading is from the line through the two before it, in bands: what wheels make of any floor, and a slow
+hand never."""
+_ROLLED_US = 800_000
+"""So long wheels jolt on end; goods that are dropped ring for half a second."""
+_CALMS = 3
+"""A slice without a jolt undoes as many with one."""
 
 
 class Quiet(StrEnum):
@@ -69,19 +74,27 @@ class QuietWindow:
         self.quiet_us = 0
         """How long it has been quiet without a break."""
         self._lowest = self._highest = 0.0
-        self._shaken_us = 0
+        self._last: int | None = None
+        self._rise = self._jolt = 0
+        self._jolted_us = 0
         self.quiet = Quiet.MOVING
         self.rolled = False
         """Whether the platform shook as a rolling cart does, since `settled` was called."""
 
     def feed(self, counts: int) -> Window | None:
         """Take one conversion; return the window at the end of a slice when there is a whole one."""
+        if self._last is not None:
+            rise = counts - self._last
+            self._jolt = max(self._jolt, abs(rise - self._rise))
+            self._rise = rise
+        self._last = counts
         self._readings += 1
         self._counts += counts
         self._squares += counts * counts
         if self._readings < self._per_slice:
             return None
         self._slices.append(_Slice(self._readings, self._counts, self._squares))
+        self._feel_jolt()
         self._readings, self._counts, self._squares = 0, 0, 0
         if len(self._slices) < (self._slices.maxlen or 0):
             self.quiet = Quiet.MOVING
@@ -92,12 +105,13 @@ class QuietWindow:
         """Begin anew: what was read so far does not belong to what comes."""
         self._slices.clear()
         self._readings, self._counts, self._squares = 0, 0, 0
-        self._restless_us = self._shaken_us = self.quiet_us = 0
+        self._restless_us = self._jolted_us = self.quiet_us = 0
+        self._last, self._rise, self._jolt = None, 0, 0
         self.quiet = Quiet.MOVING
 
     def settled(self) -> None:
         """Forget that the cart rolled: where it stands now is known."""
-        self.rolled = False
+        self.rolled, self._jolted_us = False, 0
 
     def _judge(self) -> Window:
         slices = self._slices
@@ -106,17 +120,18 @@ class QuietWindow:
         squares = sum([part.squares for part in slices])
         shake = max(0.0, squares / readings - (counts / readings) ** 2) ** 0.5 * self._mg_per_count
         if shake > _SHAKE_BANDS * self._band:
-            self._moving(shake)
+            self.quiet, self._restless_us, self.quiet_us = Quiet.MOVING, 0, 0
             return Window(Mass(0), Mass(0))
         spread = self._spread()
         self.quiet = self._kind(spread, shake, counts / readings * self._mg_per_count)
         self.quiet_us = 0 if self.quiet is Quiet.MOVING else self.quiet_us + self.slice_us
         return Window(self._calibration.mass(counts, readings), Mass(round(spread)))
 
-    def _moving(self, shake: float) -> None:
-        self.quiet, self._restless_us, self.quiet_us = Quiet.MOVING, 0, 0
-        self._shaken_us = self._shaken_us + self.slice_us if shake > _ROLLING_BANDS * self._band else 0
-        self.rolled = self.rolled or self._shaken_us >= _ROLLED_US
+    def _feel_jolt(self) -> None:
+        jolted = self._jolt * self._mg_per_count > _JOLT_BANDS * self._band
+        self._jolt = 0
+        self._jolted_us = max(0, self._jolted_us + (1 if jolted else -_CALMS) * self.slice_us)
+        self.rolled = self.rolled or self._jolted_us >= _ROLLED_US
 
     def _spread(self) -> float:
         sums = [part.counts for part in self._slices]
@@ -126,7 +141,6 @@ class QuietWindow:
         return (max(sums) - min(sums)) / (self._per_slice * self._per_block) * self._mg_per_count
 
     def _kind(self, spread: float, shake: float, mean_mg: float) -> Quiet:
-        self._shaken_us = 0
         if spread > self._band:
             self._restless_us = 0
             return Quiet.MOVING

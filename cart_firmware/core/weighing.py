@@ -23,6 +23,7 @@ _SIGMA_PER_LOAD = 2_000
 """A further sigma of 1/2000 of the load: non-linearity, creep and eccentricity of the total (0.05 %)."""
 _STEEPEST = 1.6e-3
 """Which share of its weight a cart loses on the steepest floor of a shop, three degrees, and a little more."""
+_SIGMAS = 3
 _LONGEST_GAP_US = 250_000
 """Readings further apart do not belong to one window, whatever the rate."""
 _UNDO_US = 3_000_000
@@ -92,7 +93,7 @@ class Weigher:
         self._quiet_us: int | None = None
         self._spread = 0
         self._dial = dial
-        self._found = level
+        self._raw_ug = self._found_ug = level * 1_000
         self._zero = Mass(0)
         self._step: Step | None = None
         self._refined_ug = 0
@@ -118,13 +119,18 @@ class Weigher:
         return self._drift.suspicious
 
     @property
+    def doubts_tilt(self) -> bool:
+        """Whether the accelerometer contradicts the scale and is no longer believed."""
+        return not self._tilt.trusted
+
+    @property
     def indication(self) -> Indication:
         """What the scale may show now: unlike `level` it follows the cell, as a shop's scale does."""
         return self._dial.indicate(self._gross, self._zero, self._window.quiet_us)
 
     @property
     def _gross(self) -> Mass:
-        return Mass(self._found - self._zero)
+        return Mass(self._found_ug // 1_000 - self._zero)
 
     @property
     def variance(self) -> Variance:
@@ -157,29 +163,40 @@ class Weigher:
         lean = self._tilt.lean(at_us) or (None if self._window.rolled else self._lean)
         if lean is None and self._window.rolled and self._tilt.hears(at_us) and self._window.quiet_us < _LEAN_WAITS_US:
             return None
-        if lean is not None:
-            self._slope_ug = self._missed_ug = 0
-        found_ug, self._spread = self._upright(window.mass * 1_000, lean), window.spread
-        self._found = Mass(found_ug // 1_000)
+        self._spread = window.spread
+        lean = self._found(window.mass * 1_000, lean)
         self._zero = self._dial.tracked(self._gross, self._zero, self._window.quiet_us, self._window.slice_us)
-        change_ug = found_ug - self._level_ug - self._drift.offset_ug - self._slope_ug
+        change_ug = self._found_ug - self._level_ug - self._drift.offset_ug - self._slope_ug
         rolled, since_us = self._window.rolled, self._quiet_us
         self._window.settled()
         self._lean, self._quiet_us = lean, at_us
         if since_us is None and abs(change_ug) < _DRIFTED_AT_START * self._smallest_ug:
             self._drift.absorb(change_ug)
             return None
+        if rolled:
+            change_ug += self._slope_ug
+            if self._is_floor(change_ug, lean):
+                return None
         if abs(change_ug) < self._smallest_ug:
             self._follow(at_us, change_ug)
             return None
-        if rolled and lean is None:
-            change_ug += self._slope_ug
-            if self._is_floor(change_ug):
-                return None
         crept = since_us is not None and at_us - since_us <= self._window.slice_us * 3 // 2
         if crept:
             self._drift.crept(at_us, change_ug)
         return self._changed(at_us, since_us or 0, change_ug, rolled=rolled, crept=crept)
+
+    def _found(self, raw_ug: int, lean: Lean | None) -> Lean | None:
+        """Take what the cell shows, made upright; return the lean that was believed."""
+        found_ug = self._upright(raw_ug, lean)
+        if lean and self._lean and self._window.rolled:
+            self._tilt.rolled(raw_ug - self._raw_ug, found_ug - self._found_ug)
+            if not self._tilt.trusted:
+                # All that was weighed with it was made too heavy or too light: begin again from what the cell showed.
+                self._level_ug, lean, found_ug = self._raw_ug - self._drift.offset_ug, None, raw_ug
+        elif lean and not self._lean:
+            self._slope_ug = 0
+        self._raw_ug, self._found_ug = raw_ug, found_ug
+        return lean
 
     def _upright(self, found_ug: int, lean: Lean | None) -> int:
         """Return the load as it would be on level floor."""
@@ -187,16 +204,21 @@ class Weigher:
             return found_ug
         return round((found_ug + self._platform_ug) / lean.cosine) - self._platform_ug
 
-    def _is_floor(self, change_ug: int) -> bool:
-        """Take a change against level floor for the floor's, where it may be: a slope can only take, and not much.
+    def _is_floor(self, change_ug: int, lean: Lean | None) -> bool:
+        """Take a change against level floor for the floor's, where it may be: as far as the accelerometer may be wrong.
 
-        What it gives, it took before, from goods that went in on the way there.
+        Without one, a slope can only take, and not much. What it gives, it took before, from goods that went in on the
+        way there.
         """
-        most_ug = round((self._level_ug + self._platform_ug) * _STEEPEST)
-        floor = -most_ug <= change_ug <= self._missed_ug + self._smallest_ug // 4
+        gross_ug = self._level_ug + self._platform_ug
+        if lean is not None:
+            least_ug, most_ug = round(-_SIGMAS * lean.sigma * gross_ug), round(_SIGMAS * lean.sigma * gross_ug)
+        else:
+            least_ug, most_ug = round(-_STEEPEST * gross_ug), self._missed_ug + self._smallest_ug // 4
+        floor = least_ug <= change_ug <= most_ug
         given_ug = max(0, min(change_ug, self._missed_ug)) if floor else 0
         self._level_ug += given_ug
-        self._missed_ug = self._missed_ug - given_ug if floor else most_ug
+        self._missed_ug = self._missed_ug - given_ug if floor or lean else -least_ug
         self._slope_ug = change_ug - given_ug if floor else 0
         return floor
 

@@ -40,6 +40,7 @@ _CAMERA_AGAIN_S = 1.0
 _LEAN_US = 50_000
 _LEAN_AGAIN_US = 1_000_000
 """How often the accelerometer is asked, and when again after it failed: it helps, but nothing waits for it."""
+_TILT_DOUBTED = "TiltDoubted"
 _FAULTS: dict[type[LoadCellError], Fault] = {
     FrameError: Fault.LOAD_CELL_LOST_FRAMES,
     SlowClockError: Fault.LOAD_CELL_SLOW_CLOCK,
@@ -141,6 +142,9 @@ class Scale:
             self.failures[kind] = self.failures.get(kind, 0) + 1
             return _LEAN_AGAIN_US
         self._weigher.feel(felt.at_us, felt.x, felt.y, felt.z)
+        if self._weigher.doubts_tilt and _TILT_DOUBTED not in self.failures:
+            self.failures[_TILT_DOUBTED] = 1
+            _LOG.warning("accelerometer contradicts the scale: slopes are not corrected", do="cart-firmware calibrate")
         return _LEAN_US
 
     def _weigh(self, sample: Sample) -> None:

@@ -3,8 +3,10 @@
 import msgspec
 
 from sim.trips.signal import Felt, felt
-from sim.trips.story import Phase, Settings, tell
+from sim.trips.story import Manner, Phase, Settings, tell
 from sim.trips.truth import Scan, Truth
+
+_SWAYS_S = {Manner.ROUND: 3.0, Manner.HANGING: 3.0}
 
 
 class Trip(msgspec.Struct, frozen=True):
@@ -15,7 +17,7 @@ class Trip(msgspec.Struct, frozen=True):
     phases: list[Phase]
     """Where it rolled and stood: truth as well."""
     handled: list[tuple[float, float]]
-    """From when until when a hand, a child or goods on their way were on the platform: truth as well."""
+    """From when until when a hand, a child, or goods that came, went or swayed were on the platform: truth as well."""
 
 
 def trip(seed: int, settings: Settings | None = None) -> Trip:
@@ -23,6 +25,6 @@ def trip(seed: int, settings: Settings | None = None) -> Trip:
     settings = settings or Settings()
     story = tell(seed, settings)
     touched = [(touch.from_s, touch.until_s) for touch in story.touches]
-    moved = [(placed.began_s, placed.at_s) for placed in story.placed]
+    moved = [(placed.began_s, placed.at_s + _SWAYS_S.get(placed.manner, 0.0)) for placed in story.placed]
     handled = sorted(touched + moved)
     return Trip(story.seconds, felt(story, seed, settings), story.scans, story.truth, story.phases, handled)

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -41,9 +42,10 @@ class Level:
 
 async def roll(rig: Rig, true_g: float, degrees: float, level: Level | None) -> None:
     """Roll for three seconds, to where the floor leans."""
-    for tick in range(60):
-        rig.platform.grams = true_g + (400 if tick % 2 else -400)
-        await asyncio.sleep(0.05)
+    dice = Random(9)
+    for _ in range(240):
+        rig.platform.grams = true_g + dice.uniform(-400, 400)
+        await asyncio.sleep(0.0125)
     rig.platform.grams = (true_g + PLATFORM_G) * math.cos(math.radians(degrees)) - PLATFORM_G
     if level:
         level.degrees = degrees

@@ -184,20 +184,23 @@ def feel(scale: Weigher, degrees: float, from_s: float, until_s: float) -> None:
         scale.feel(round((from_s + tick / 20) * 1e6), round(math.sin(lean) * 1e6), 0, round(math.cos(lean) * 1e6))
 
 
+def stop(scale: Weigher, load_g: float, degrees: float, at_s: float, *, bent: float | None = 0) -> list[Step]:
+    """Stand for two seconds where the floor leans; the accelerometer, if there is one, is bent by some degrees."""
+    steps = list[Step]()
+    for quarter in range(8):
+        now_s = at_s + quarter / 4
+        if bent is not None:
+            feel(scale, degrees + bent, now_s - 0.25, now_s + 0.25)
+        steps += feed(scale, standing(on_slope(load_g, degrees)), 0.25, start_s=now_s)
+    return steps
+
+
 def rolled(scale: Weigher, load_g: float, degrees: float, *, put_g: float = 0, felt: bool = True) -> list[Step]:
     """Stand on level floor, roll somewhere, stand there; `put_g` goes in on the way."""
-    if felt:
-        feel(scale, 0, 0, 2)
-    steps = feed(scale, standing(load_g), 2)
+    bent = 0 if felt else None
+    steps = stop(scale, load_g, 0, 0, bent=bent)
     steps += feed(scale, rolling(load_g), 5, start_s=2)
-    load_g += put_g
-    at_s = 7.0
-    for _ in range(8):
-        if felt:
-            feel(scale, degrees, at_s - 0.25, at_s + 0.25)
-        steps += feed(scale, standing(on_slope(load_g, degrees)), 0.25, start_s=at_s)
-        at_s += 0.25
-    return steps
+    return steps + stop(scale, load_g + put_g, degrees, 7, bent=bent)
 
 
 @pytest.mark.parametrize("felt", [True, False])
@@ -219,6 +222,42 @@ def test_what_went_in_on_the_way_to_a_slope_weighs_as_on_level_floor_where_the_s
     wrong = abs(guess.mass - grams(put_g))
     assert wrong > grams(20)
     assert wrong**2 <= 9 * guess.variance  # it does not know how far it leans, and says so
+    assert feed(blind, rolling(20_000), 5, start_s=9) == []
+    assert stop(blind, 20_000 + put_g, 0, 14, bent=None) == []
+    assert abs(blind.level - grams(20_000 + put_g)) <= grams(5)  # the slope gives back what it took
+
+
+def test_a_moving_walkway_is_no_step_where_it_is_felt() -> None:
+    scale = weigher(15_000)
+    assert rolled(scale, 15_000, 11) == []
+    assert scale.level == grams(15_000)
+
+
+@pytest.mark.parametrize("mass_g", [400, 1_500, 4_000])
+def test_dropped_goods_and_a_slow_hand_are_no_rolling_and_weigh_right_on_a_slope_that_is_not_felt(
+    mass_g: float,
+) -> None:
+    for come in (put_down(12, mass_g, on_slope(15_000, 3)), slowly(12, mass_g, on_slope(15_000, 3))):
+        scale = weigher(15_000)
+        assert rolled(scale, 15_000, 3, felt=False) == []
+        (step,) = feed(scale, come, 7, start_s=9)
+        assert abs(step.mass - grams(mass_g)) <= grams(3)
+
+
+def slowly(at_s: float, mass_g: float, before_g: float) -> Signal:
+    """Goods that a hand lets down within two seconds."""
+    return lambda now_s, _: before_g + mass_g * min(1.0, max(0.0, (now_s - at_s) / 2))
+
+
+def test_an_accelerometer_that_was_bent_after_calibration_is_found_out_and_no_longer_believed() -> None:
+    honest, bent = weigher(15_000), weigher(15_000)
+    for number in range(8):
+        degrees, at_s = (0, 3, -2, 1)[number % 4], number * 7.0
+        for scale, wrong in ((honest, 0.0), (bent, 6.0)):
+            stop(scale, 15_000, degrees, at_s, bent=wrong)
+            feed(scale, rolling(15_000), 5, start_s=at_s + 2)
+    assert (honest.doubts_tilt, bent.doubts_tilt) == (False, True)
+    assert abs(bent.level - grams(15_000)) <= grams(30)
 
 
 def test_what_changed_while_nobody_weighed_is_a_step_from_the_remembered_level() -> None:
