@@ -141,7 +141,7 @@ class Weigher:
         return Variance(_SIGMA_OF_LEVEL**2 + proportional**2 + self._spread**2 + doubt**2 + missed**2)
 
     def feel(self, at_us: int, x: int, y: int, z: int) -> None:
-        """Take one reading of the accelerometer, in millionths of gravity, z upwards."""
+        """Take one reading of the accelerometer, in millionths of gravity along its own axes."""
         self._tilt.feel(at_us, x, y, z)
 
     def feed(self, at_us: int, counts: int) -> Step | None:
