@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from cart_firmware.perception.reader import Reader
 from cart_firmware.perception.reading import Reading
+from measure.acceptance import Verdict, accepted, accepted_at_once, accepted_false, catalogue, judge
 from measure.photographs import RETAIL, Code, Photograph, code_of, in_groups, load
 
 Engine = Callable[[NDArray[np.uint8]], set[Code]]
@@ -33,6 +34,8 @@ class Answers(msgspec.Struct):
 
     codes: list[set[Code]] = []
     milliseconds: list[float] = []
+    verdicts: list[Verdict] = []
+    """What the cart's rule of acceptance made of it; of our reader only."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,8 +47,15 @@ def main(arguments: Sequence[str]) -> int:
     if options.peers:
         engines |= peers()
     answers = ask(engines, photographs, options.repeat)
+    answers["cartwright"].verdicts = judged(photographs)
     report(answers, photographs, options)
     return 0
+
+
+def judged(photographs: list[Photograph]) -> list[Verdict]:
+    """Return what the cart would have charged for, each photograph before a cart that has seen nothing before."""
+    sold, dice = catalogue(photographs), np.random.default_rng(1)
+    return [judge(one.luma(), readings_of, code_of_reading, sold, dice) for one in photographs]
 
 
 def ask(engines: dict[str, Engine], photographs: list[Photograph], repeat: int) -> dict[str, Answers]:
@@ -76,7 +86,11 @@ def ask(engines: dict[str, Engine], photographs: list[Photograph], repeat: int) 
 
 def ours(luma: NDArray[np.uint8]) -> set[Code]:
     """One photograph, to a reader that has seen nothing before."""
-    return {code_of_reading(reading) for reading in Reader(patient=True, now=time.thread_time).read(luma)}
+    return {code_of_reading(reading) for reading in readings_of(luma)}
+
+
+def readings_of(luma: NDArray[np.uint8]) -> tuple[Reading, ...]:
+    return Reader(patient=True, now=time.thread_time).read(luma)
 
 
 def code_of_reading(reading: Reading) -> Code:
@@ -133,6 +147,11 @@ def report(answers: dict[str, Answers], photographs: list[Photograph], options: 
                 f"  {name:<12} {row['rate']:6.1f} %  false {row['false']:3d}"
                 f"  median {row['median_ms']:7.2f} ms  p95 {row['p95_ms']:7.2f} ms  max {row['max_ms']:7.1f} ms"
             )
+            if "accepted" in row:
+                print(
+                    f"  {'':<12} {row['accepted']:6.1f} %  accepted by the cart's rule ({row['accepted_at_once']:.1f} %"
+                    f" at the first frame), false {row['accepted_false']}"
+                )
     if options.sets:
         by_collection(answers, photographs)
     if options.json:
@@ -144,6 +163,7 @@ def report(answers: dict[str, Answers], photographs: list[Photograph], options: 
 
 
 def figures(answers: Answers, photographs: list[Photograph]) -> dict[str, dict[str, float]]:
+    """Return the figures of each group; those of acceptance where the rule was tried."""
     return {
         group: {
             "n": len(places),
@@ -152,8 +172,19 @@ def figures(answers: Answers, photographs: list[Photograph]) -> dict[str, dict[s
             "median_ms": round(statistics.median(answers.milliseconds[at] for at in places), 3),
             "p95_ms": round(float(np.percentile([answers.milliseconds[at] for at in places], 95)), 3),
             "max_ms": round(max(answers.milliseconds[at] for at in places), 3),
+            **(acceptance(answers.verdicts, photographs, places) if answers.verdicts else {}),
         }
         for group, places in in_groups(photographs)
+    }
+
+
+def acceptance(verdicts: list[Verdict], photographs: list[Photograph], places: list[int]) -> dict[str, float]:
+    """Return the shares (%) accepted, and how many wrong products."""
+    pairs = [(verdicts[at], photographs[at]) for at in places]
+    return {
+        "accepted": round(100 * sum(accepted(*pair) for pair in pairs) / len(pairs), 2),
+        "accepted_at_once": round(100 * sum(accepted_at_once(*pair) for pair in pairs) / len(pairs), 2),
+        "accepted_false": sum(len(accepted_false(*pair)) for pair in pairs),
     }
 
 

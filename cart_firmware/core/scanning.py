@@ -1,15 +1,17 @@
 """From what the camera reads, frame by frame, to a product that was shown: once each time it is shown.
 
-A code counts when two frames agree on it. The same pack lying before the camera counts once: it must leave the view
-for a second first, or for a moment if it was weighed in the meantime. That it left is seen, not inferred: at least one
-frame without it, since a camera that stalls shows nothing either.
+A code counts when the evidence for it is enough (cart_firmware.core.acceptance): for most, two frames that agree. The
+same pack lying before the camera counts once: it must leave the view for a second first, or for a moment if it was
+weighed in the meantime. That it left is seen, not inferred: at least one frame without it, since a camera that stalls
+shows nothing either.
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from cart_firmware.core.acceptance import Evidence, Symbol
 from cart_protocol.gs1.check_digit import CheckDigitError, Gs1Error
 from cart_protocol.gs1.coupon import CouponCode
 from cart_protocol.gs1.scan import ScannedCode, read_code
@@ -17,8 +19,6 @@ from cart_protocol.ids import ProductId
 from cart_protocol.pricing.fit_for_sale import tells_packs_apart, unfit
 from cart_protocol.pricing.price_book import Prices, Product, SoldBy
 
-_AGREE_WITHIN_US = 700_000
-"""Two looks at one code belong together: several frames at the slowest useful rate, less than a change of packs."""
 _AWAY_US = 1_000_000
 _AWAY_WEIGHED_US = 300_000
 _REFUSED_ONCE_IN_US = 20_000_000
@@ -26,9 +26,6 @@ _REFUSED_ONCE_IN_US = 20_000_000
 _REMEMBERED_US = 60_000_000
 _UNFIT_US = 60_000_000
 """A pack that must not be sold is not sold by its other code either, which says neither lot nor date."""
-
-Symbol = tuple[str, bytes]
-"""A symbology identifier (ISO/IEC 15424) and the payload."""
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +68,7 @@ class Scanner:
 
     def __init__(self, prices: Prices | None = None) -> None:
         self._prices = prices
-        self._looks: dict[Symbol, int] = {}
+        self._evidence = Evidence()
         self._views: dict[str, _View] = {}
         self._unfit: dict[ProductId, Refused] = {}
         self._frames = 0
@@ -88,19 +85,30 @@ class Scanner:
             if key.partition("|")[0] == product:
                 view.weighed = True
 
-    def feed(self, at_us: int, symbols: Iterable[Symbol], today: dt.date | None = None) -> list[Shown | Refused]:
-        """Return what this frame completed: usually nothing, at most once per thing shown."""
+    def feed(
+        self,
+        at_us: int,
+        symbols: Iterable[Symbol],
+        today: dt.date | None = None,
+        likelihoods: Mapping[Symbol, float] | None = None,
+    ) -> list[Shown | Refused]:
+        """Return what this frame completed: usually nothing, at most once per thing shown.
+
+        `likelihoods`: by how many nats the picture fits a symbol better than any other, where the reader compared.
+        """
         self._forget(at_us)
         self._frames += 1
         found = list[Shown | Refused]()
         named = {symbol: identify(at_us, symbol, self._prices, today) for symbol in symbols}
-        agreed = [symbol for symbol in named if symbol in self._looks]
+        self._evidence.saw(at_us, named, likelihoods)
+        agreed = [
+            symbol for symbol, seen in named.items() if self._evidence.accepts(symbol, known=isinstance(seen, Shown))
+        ]
         for symbol in agreed:
             self._learn_of_pack(named[symbol])
         for symbol, alone in named.items():
             seen = self._as_one_pack(alone)
             view = self._look(at_us, seen)
-            self._looks[symbol] = at_us
             if symbol in agreed and self._counts(at_us, seen, view):
                 found.append(seen)
         return found
@@ -150,8 +158,6 @@ class Scanner:
         return not view.left or at_us - view.last_us < away_us
 
     def _forget(self, at_us: int) -> None:
-        for symbol in [symbol for symbol, last in self._looks.items() if at_us - last > _AGREE_WITHIN_US]:
-            del self._looks[symbol]
         for key in [key for key, view in self._views.items() if at_us - view.last_us > _REMEMBERED_US]:
             del self._views[key]
         self._unfit = {id_: refused for id_, refused in self._unfit.items() if at_us - refused.at_us <= _UNFIT_US}

@@ -9,8 +9,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from cart_firmware.core.acceptance import Symbol
 from cart_firmware.core.health import Health
-from cart_firmware.core.scanning import Refused, Scanner, Shown, Symbol
+from cart_firmware.core.scanning import Refused, Scanner, Shown
 from cart_firmware.core.weighing import Step, Weigher
 from cart_firmware.ports import (
     DisagreementError,
@@ -64,6 +65,8 @@ class Reading(Protocol):
     def payload(self) -> bytes: ...
     @property
     def symbology(self) -> str: ...
+    @property
+    def likelihood(self) -> float | None: ...
 
 
 class BarcodeReader(Protocol):
@@ -220,10 +223,12 @@ class Eye:
 
     async def _look(self) -> None:
         async for frame in self._frames.frames():
-            symbols = await self._read(frame.luma)
+            readings = await self._read(frame.luma)
+            symbols = [_symbol(reading) for reading in readings]
+            likelihoods = {_symbol(one): one.likelihood for one in readings if one.likelihood is not None}
             self._health.framed(frame.at_us)
             self.turned_us = self._clock.monotonic_us()
-            for seen in self._scanner.feed(frame.at_us, symbols, self._today()):
+            for seen in self._scanner.feed(frame.at_us, symbols, self._today(), likelihoods):
                 _log_seen(seen)
                 self._submit(Seen(seen))
 
@@ -231,15 +236,19 @@ class Eye:
         """The shop's day, by the machine's time zone."""
         return dt.datetime.fromtimestamp(self._clock.wall_ms() // 1_000, dt.UTC).astimezone().date()
 
-    async def _read(self, luma: NDArray[np.uint8]) -> list[Symbol]:
+    async def _read(self, luma: NDArray[np.uint8]) -> Sequence[Reading]:
         try:
             readings = await asyncio.to_thread(self._reader.read, luma)
         except (ValueError, TypeError, RuntimeError) as error:  # a garbled frame: wrong shape or type
             self.frames_failed += 1
             _LOG.warning("a frame could not be read", error=str(error), shape=luma.shape)
-            return []
+            return ()
         self.frames_read += 1
-        return [(reading.symbology, reading.payload) for reading in readings]
+        return readings
+
+
+def _symbol(reading: Reading) -> Symbol:
+    return reading.symbology, reading.payload
 
 
 def _log_step(step: Step) -> None:
