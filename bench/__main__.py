@@ -9,6 +9,7 @@ BENCHMARKS = {
     "load-cells": "bench.load_cells",
     "frame": "bench.frame",
     "trips": "bench.trips",
+    "fraud": "bench.fraud",
 }
 
 

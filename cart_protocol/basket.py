@@ -165,6 +165,31 @@ class WeightExplained(_Event, frozen=True):
     command: CommandId | None = None
 
 
+class ContainerAdded(_Event, frozen=True):
+    """A bag or container of the shopper's own, announced on the screen, was put in: its `mass` is no goods' mass."""
+
+    number: int
+    """Counts with the unexplained steps."""
+    mass: Mass
+
+
+class ContainerRemoved(_Event, frozen=True):
+    """It was taken out, and its mass with it: what is put in its place is goods."""
+
+    number: int
+
+
+class AttentionChanged(_Event, frozen=True):
+    """The cart wants somebody of the staff, or does not any more (`reason` empty).
+
+    `reason`: 'help' (the shopper asks for it), 'unexplained' (a question that stays open) or 'container' (what was
+    announced as an own container is too heavy for one).
+    """
+
+    reason: str
+    command: CommandId | None = None
+
+
 class BasketFrozen(_Event, frozen=True):
     """The shopper asked to pay: these lines and this settled load are the order."""
 
@@ -208,6 +233,9 @@ CartEvent = (
     | LineRemoved
     | WeightUnexplained
     | WeightExplained
+    | ContainerAdded
+    | ContainerRemoved
+    | AttentionChanged
     | BasketFrozen
     | BasketThawed
     | LoadSettled
@@ -257,12 +285,16 @@ class Basket(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pending: dict[ScanId, PendingScan] = msgspec.field(default_factory=dict)
     unexplained: dict[int, UnexplainedStep] = msgspec.field(default_factory=dict)
     steps: int = 0
-    """How many unexplained steps were ever numbered."""
+    """How many unexplained steps and containers were ever numbered."""
+    containers: dict[int, Mass] = msgspec.field(default_factory=dict)
+    """The shopper's own, by number. Their mass is in `tare`."""
+    attention: str = ""
+    """Why somebody of the staff should come; empty when nobody needs to (see AttentionChanged)."""
     settled: Mass = ZERO
     """Load on the platform above `tare` that these events account for."""
     variance: Variance = Variance(0)
     tare: Mass = ZERO
-    """Load on the platform when the session began, above the calibrated zero."""
+    """Load on the platform when the session began, above the calibrated zero, and own containers since."""
     faults: tuple[Fault, ...] = ()
     withdrawn: bool = False
 
@@ -313,6 +345,16 @@ def _weight_unexplained(basket: Basket, event: WeightUnexplained) -> None:
     basket.unexplained[event.number] = UnexplainedStep(number=event.number, step=event.step)
 
 
+def _container_added(basket: Basket, event: ContainerAdded) -> None:
+    basket.steps = max(basket.steps, event.number)
+    basket.containers[event.number] = event.mass
+    basket.tare = Mass(basket.tare + event.mass)
+
+
+def _container_removed(basket: Basket, event: ContainerRemoved) -> None:
+    basket.tare = Mass(basket.tare - basket.containers.pop(event.number, ZERO))
+
+
 def _frozen(basket: Basket, event: BasketFrozen) -> None:
     basket.phase, basket.settled, basket.variance = Phase.FROZEN, event.settled, event.variance
     basket.pending.clear()
@@ -326,6 +368,8 @@ def _empty(basket: Basket) -> None:
     basket.lines.clear()
     basket.pending.clear()
     basket.unexplained.clear()
+    basket.containers.clear()
+    basket.attention = ""
 
 
 def _nothing(_basket: Basket, _event: CartEvent) -> None:
@@ -344,6 +388,9 @@ _APPLY: dict[type[CartEvent], Callable[[Basket, Any], object]] = {
     LineRemoved: lambda basket, event: basket.lines.pop(event.line, None),
     WeightUnexplained: _weight_unexplained,
     WeightExplained: lambda basket, event: basket.unexplained.pop(event.number, None),
+    ContainerAdded: _container_added,
+    ContainerRemoved: _container_removed,
+    AttentionChanged: lambda basket, event: setattr(basket, "attention", event.reason),
     BasketFrozen: _frozen,
     BasketThawed: lambda basket, _: setattr(basket, "phase", Phase.SHOPPING),
     LoadSettled: _settled,

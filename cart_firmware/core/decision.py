@@ -4,11 +4,12 @@ A draft is thrown away when its events cannot be recorded; the basket is then as
 """
 
 from collections.abc import Callable
+from enum import StrEnum
 
 import msgspec
 
 from cart_protocol.basket import Basket, CartEvent, Line, LoadSettled, WeightUnexplained, evolve
-from cart_protocol.ids import ScanId
+from cart_protocol.ids import LineId, ProductId, ScanId
 from cart_protocol.mass import ZERO, Mass, Variance
 from cart_protocol.pricing.price_book import Prices
 
@@ -22,6 +23,8 @@ class HeldStep(msgspec.Struct, frozen=True):
     at_us: int
     mass: Mass
     variance: Variance
+    undoes_us: int | None = None
+    """`at_us` of the step that it takes back, as the weigher found."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -29,6 +32,30 @@ class Taken(msgspec.Struct, frozen=True):
 
     at_us: int
     line: Line
+
+
+class Way(StrEnum):
+    """Which way a hand went over the rim."""
+
+    UNSEEN = "unseen"
+    IN = "in"
+    OUT = "out"
+    BOTH = "both"
+    """With something in it both ways: an exchange."""
+
+
+class Clues(msgspec.Struct, frozen=True, kw_only=True):
+    """What other eyes say, where a cart has any: empty says nothing, and changes nothing.
+
+    `products` are log-likelihood ratios of a recogniser, how much better the picture of the moving thing fits this
+    product than products at large, each with the shop's sales as its prior; `hand` is the way of motion.
+    """
+
+    products: tuple[tuple[ProductId, float], ...] = ()
+    hand: Way = Way.UNSEEN
+
+    def of(self, product: ProductId) -> float:
+        return next((ratio for named, ratio in self.products if named == product), 0.0)
 
 
 class Evidence(msgspec.Struct, kw_only=True):
@@ -44,6 +71,11 @@ class Evidence(msgspec.Struct, kw_only=True):
     """When each pending scan was made; one that is missing was made before the start."""
     asked_us: dict[int, int] = {}
     """When each unexplained step happened, likewise."""
+    leaving_us: dict[LineId, int] = {}
+    """When the shopper said of a line that it goes. It stays on the bill until it does."""
+    container_us: int | None = None
+    """When the shopper said that a container of their own comes next."""
+    clues: Clues = Clues()
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +91,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     scan_patience_us: int = 20_000_000
     drift_mg: int = 6_000
     """A settled load is recorded anew when it crept this far."""
+    heaviest_container_mg: int = 400_000
+    """Of an own container that nobody of the staff looks at: a bag, a box for eggs, a jar."""
 
 
 class Draft:
@@ -66,10 +100,17 @@ class Draft:
 
     def __init__(self, basket: Basket, evidence: Evidence) -> None:
         self.basket = msgspec.structs.replace(
-            basket, lines=dict(basket.lines), pending=dict(basket.pending), unexplained=dict(basket.unexplained)
+            basket,
+            lines=dict(basket.lines),
+            pending=dict(basket.pending),
+            unexplained=dict(basket.unexplained),
+            containers=dict(basket.containers),
         )
         self.evidence = msgspec.structs.replace(
-            evidence, scanned_us=dict(evidence.scanned_us), asked_us=dict(evidence.asked_us)
+            evidence,
+            scanned_us=dict(evidence.scanned_us),
+            asked_us=dict(evidence.asked_us),
+            leaving_us=dict(evidence.leaving_us),
         )
         self.events: list[CartEvent] = []
 

@@ -1,28 +1,42 @@
 """Scans and steps of the load become lines. A product is charged only when the load changed as the product demands.
 
-A step that nothing explains is held for three seconds, in which a scan may still come or a hand let go; then the cart
-asks. The settled load in the basket is always what the recorded events account for, so a program that dies in between
-finds the step again on the scale.
+A step that no story explains well enough (cart_firmware.core.judgement) is held for three seconds, in which a scan may
+still come or a hand let go; then the cart asks, with a tile for each story that is worth one. The settled load in the
+basket is always what the recorded events account for, so a program that dies in between finds the step again on the
+scale.
 """
 
-from cart_firmware.core.decision import UNKNOWN_US, Context, Draft, Evidence, HeldStep, Taken
-from cart_firmware.core.expectation import expectation_of
-from cart_firmware.core.explanation import (
+from collections.abc import Callable
+from typing import Any
+
+from cart_firmware.core import hypotheses
+from cart_firmware.core.decision import UNKNOWN_US, Clues, Context, Draft, Evidence, HeldStep, Taken
+from cart_firmware.core.expectation import Expectation, expectation_of, expected_of, weight_of
+from cart_firmware.core.hypotheses import (
     Arrived,
     CameBack,
     Cancelled,
-    Explanation,
+    Good,
+    Held,
+    Hypothesis,
     Left,
     Offer,
     Question,
-    arriving,
-    cancelling,
-    coming_back,
-    leaving,
+    Recognised,
+    Scene,
+    Several,
+    Story,
+    Swapped,
+    TareIn,
+    TareOut,
 )
+from cart_firmware.core.judgement import judge
 from cart_firmware.core.scanning import Refused, Shown
 from cart_firmware.core.weighing import Step
 from cart_protocol.basket import (
+    AttentionChanged,
+    ContainerAdded,
+    ContainerRemoved,
     ItemScanned,
     Line,
     LineAdded,
@@ -33,16 +47,21 @@ from cart_protocol.basket import (
     ScanRefused,
     WeightExplained,
 )
-from cart_protocol.ids import LineId, ScanId
+from cart_protocol.ids import LineId, ProductId, ScanId
 from cart_protocol.mass import Mass, Variance
 from cart_protocol.pricing.line import price_line
+from cart_protocol.pricing.price_book import SoldBy
 
 HOLD_US = 3_000_000
 """A hand that leans on the basket is gone by then; cancelling within 3 s halved the false alarms of simulated trips."""
 ASKED_VARIANCE = Variance(4_000**2)
-"""Of a step that was asked about: the event keeps its mass only (weighing: 4 g)."""
+"""Of a step that was asked about: the event keeps its mass only (weighing: 4 g at worst)."""
 PUT_BACK_US = 20_000_000
 """A line that was taken out may come back without a scan for so long: reading the label, making room."""
+ATTENTION_US = 45_000_000
+"""A question that is open for so long is no matter of a moment any more: somebody of the staff should look."""
+_BY_ITSELF = ("unexplained", "container")
+"""Reasons for attention that are over when nothing is unexplained any more; who asked for help waits for a person."""
 
 
 def hold(evidence: Evidence, phase: Phase, step: Step) -> HeldStep | None:
@@ -50,7 +69,7 @@ def hold(evidence: Evidence, phase: Phase, step: Step) -> HeldStep | None:
     evidence.level, evidence.variance, evidence.quiet = step.level, step.variance, True
     if phase is Phase.IDLE:
         return None
-    held = HeldStep(step.at_us, step.mass, step.variance)
+    held = HeldStep(step.at_us, step.mass, step.variance, step.undoes_us)
     evidence.held = (*evidence.held, held)
     return held
 
@@ -84,8 +103,8 @@ def scan_seen(draft: Draft, seen: Shown | Refused, context: Context) -> None:
         draft.add(ScanRefused(text=seen.code.text, symbology=seen.symbology, reason="basket-closed"))
         return
     scan = ScanId(context.mint())
-    draft.evidence.scanned_us[scan] = seen.at_us
-    draft.add(
+    expect(
+        draft,
         ItemScanned(
             scan=scan,
             product=seen.product.id,
@@ -94,10 +113,19 @@ def scan_seen(draft: Draft, seen: Shown | Refused, context: Context) -> None:
             symbology=seen.symbology,
             marked=seen.code.marked,
             marked_mass=seen.code.marked_mass,
-        )
+        ),
+        seen.at_us,
+        context,
     )
-    if found := arriving(_offers(draft, context), _questions(draft, context), scan=scan):
-        _tell(draft, found, context)
+
+
+def expect(draft: Draft, scanned: ItemScanned, at_us: int, context: Context) -> None:
+    """Wait for a product, or find that it was put in before."""
+    draft.evidence.scanned_us[scanned.scan] = at_us
+    draft.add(scanned)
+    stories = hypotheses.of_scan(scene_of(draft, context), scanned.scan, questions_of(draft, context))
+    if found := judge(stories).believed:
+        tell(draft, found, context)
         draft.settle()
 
 
@@ -117,9 +145,10 @@ def time_passed(draft: Draft, context: Context) -> None:
         if draft.is_held(held) and context.now_us - held.at_us >= HOLD_US:
             decide_held(draft, held, context)
             if draft.is_held(held):
-                draft.ask(held)
+                _ask(draft, held, context)
     if draft.events:
         draft.settle()
+    _call(draft, context)
     for scan in list(draft.basket.pending):
         since = draft.evidence.scanned_us.setdefault(scan, context.now_us)
         if context.now_us - since >= context.scan_patience_us and draft.basket.phase is Phase.SHOPPING:
@@ -129,37 +158,36 @@ def time_passed(draft: Draft, context: Context) -> None:
 
 def decide_held(draft: Draft, held: HeldStep, context: Context) -> None:
     """Explain a held step with what is known now, if it can be."""
-    others = [question for question in _questions(draft, context) if question.held is not held]
     newest = Question(None, held.mass, held.variance, held=held)
-    if found := _explain(draft, newest, others, context):
-        _tell(draft, found, context)
+    if found := judge(stories_of(draft, newest, context)).believed:
+        tell(draft, found, context)
 
 
 def reconsider(draft: Draft, context: Context) -> None:
-    """Look again at all that was asked about: the basket is open again and its lines may explain it."""
-    for number in list(draft.basket.unexplained):
-        questions = _questions(draft, context)
-        newest = next((question for question in questions if question.number == number), None)
-        if newest is None:
-            continue
-        if found := _explain(draft, newest, [one for one in questions if one is not newest], context):
-            _tell(draft, found, context)
+    """Look again at all that is open: lines, scans or the shopper's word may explain it now."""
+    for name in [_name(question) for question in questions_of(draft, context)]:
+        newest = next((question for question in questions_of(draft, context) if _name(question) == name), None)
+        if newest and (found := judge(stories_of(draft, newest, context)).believed):
+            tell(draft, found, context)
 
 
-def _explain(draft: Draft, newest: Question, others: list[Question], context: Context) -> Explanation | None:
-    """Return the best story; goods of a closed basket can only come back to where they were."""
-    stories = [cancelling(newest, others)]
-    if draft.basket.phase is Phase.SHOPPING:
-        pending = [waiting.product for waiting in draft.basket.pending.values()]
-        stories += [
-            arriving(_offers(draft, context), others, newest=newest),
-            coming_back(newest, others, draft.evidence.taken),
-            leaving(newest, others, list(draft.basket.lines.values()), pending),
-        ]
-    return min((story for story in stories if story), key=lambda story: story.score, default=None)
+def choices(draft: Draft, context: Context) -> tuple[Hypothesis, ...]:
+    """Return what the shopper is asked to choose from: the stories of the newest open question, at most three."""
+    for newest in reversed(questions_of(draft, context)):
+        if found := judge(stories_of(draft, newest, context)).choices:
+            return found
+    return ()
 
 
-def _questions(draft: Draft, context: Context) -> list[Question]:
+def stories_of(draft: Draft, newest: Question, context: Context) -> list[Hypothesis]:
+    """Return every story of `newest`; goods of a closed basket can only come back to where they were."""
+    others = [question for question in questions_of(draft, context) if _name(question) != _name(newest)]
+    if draft.basket.phase is not Phase.SHOPPING:
+        return hypotheses.of_nothing(newest, others)
+    return hypotheses.of_step(scene_of(draft, context), newest, others)
+
+
+def questions_of(draft: Draft, context: Context) -> list[Question]:
     """Return all that is open, the longest asked about first."""
     asked = [
         Question(
@@ -173,45 +201,147 @@ def _questions(draft: Draft, context: Context) -> list[Question]:
     return asked + [Question(None, held.mass, held.variance, held=held) for held in draft.evidence.held]
 
 
+def scene_of(draft: Draft, context: Context) -> Scene:
+    """Return all that stories can be made of now."""
+    basket, evidence = draft.basket, draft.evidence
+    shown = {waiting.product for waiting in basket.pending.values()}
+    return Scene(
+        offers=_offers(draft, context),
+        goods=tuple(
+            Good(
+                line,
+                weight_of(line, context.prices),
+                announced=line.line in evidence.leaving_us,
+                shown=line.product in shown,
+            )
+            for line in basket.lines.values()
+        ),
+        taken=tuple((taken, weight_of(taken.line, context.prices)) for taken in evidence.taken),
+        containers=tuple(Held(number, mass) for number, mass in basket.containers.items()),
+        heaviest_container=Mass(context.heaviest_container_mg if evidence.container_us is not None else 0),
+        candidates=_candidates(draft, context),
+        clues=evidence.clues,
+    )
+
+
+def _name(question: Question) -> str:
+    return f"{question.number}" if question.held is None else f"held {question.held.at_us} {question.held.mass}"
+
+
 def _offers(draft: Draft, context: Context) -> list[Offer]:
     """Return the scans that could be priced if they arrived now."""
+    found = list[Offer]()
+    for waiting in draft.basket.pending.values():
+        product = context.prices.find(waiting.product) if context.prices else None
+        if product is not None:
+            piece = product.sold_by is SoldBy.PIECE and waiting.marked is None
+            expected = expectation_of(waiting, context.prices)
+            found.append(Offer(waiting.scan, waiting.product, expected, waiting.marked, piece))
+    return found
+
+
+def _candidates(draft: Draft, context: Context) -> list[tuple[ProductId, Expectation]]:
+    """Return what the camera names and the shop sells; what was scanned needs no naming."""
+    scanned = {waiting.product for waiting in draft.basket.pending.values()}
     return [
-        Offer(waiting.scan, waiting.product, expectation_of(waiting, context.prices))
-        for waiting in draft.basket.pending.values()
-        if context.prices and context.prices.find(waiting.product)
+        (named, expected_of(product))
+        for named, _ in draft.evidence.clues.products
+        if context.prices and named not in scanned and (product := context.prices.find(named))
     ]
 
 
-def _tell(draft: Draft, explanation: Explanation, context: Context) -> None:
-    """Turn an explanation into events."""
+def _ask(draft: Draft, held: HeldStep, context: Context) -> None:
+    """Say that nothing explains a step; what is too heavy for the container that was announced is staff's to see."""
+    draft.ask(held)
+    if draft.evidence.container_us is not None and held.mass > context.heaviest_container_mg:
+        draft.evidence.container_us = None
+        if not draft.basket.attention:
+            draft.add(AttentionChanged(reason="container"))
+
+
+def _call(draft: Draft, context: Context) -> None:
+    """Call somebody to a question that stays open, and let them go when none is."""
+    basket, asked = draft.basket, draft.evidence.asked_us
+    since = [asked.setdefault(number, context.now_us) for number in basket.unexplained]
+    if not since and not draft.evidence.held and basket.attention in _BY_ITSELF:
+        draft.add(AttentionChanged(reason=""))
+    elif since and not basket.attention and context.now_us - min(since) >= ATTENTION_US:
+        draft.add(AttentionChanged(reason="unexplained"))
+
+
+def tell(draft: Draft, explanation: Hypothesis, context: Context) -> None:
+    """Turn a story into events."""
     explained = [question.held for question in explanation.questions]
     draft.evidence.held = tuple(held for held in draft.evidence.held if not any(held is one for one in explained))
     for question in explanation.questions:
         if question.number is not None:
             draft.add(WeightExplained(number=question.number, by=_reason(explanation, question)))
-    match explanation.story:
-        case Arrived(scans=scans, masses=masses):
-            for scan, mass in zip(scans, masses, strict=True):
-                _add_line(draft, draft.basket.pending[scan], mass, context)
-        case CameBack(taken=taken):
-            _put_back(draft, taken, context)
-        case Left(lines=lines, masses=masses):
-            for line, mass in zip(lines, masses, strict=True):
-                _remove_line(draft, draft.basket.lines[line], mass, context)
-        case Cancelled():
-            pass
+    _TELL[type(explanation.story)](draft, explanation.story, context)
+    draft.evidence.clues = Clues()  # they spoke of this change
 
 
-def _reason(explanation: Explanation, question: Question) -> str:
-    match explanation.story:
-        case Arrived():
-            return "scan"
-        case CameBack():
-            return "returned"
-        case Left():
-            return "taken-out"
-        case Cancelled():
-            return "taken-out" if question.mass > 0 else "returned"
+def _arrived(draft: Draft, story: Arrived, context: Context) -> None:
+    for scan, mass in zip(story.scans, story.masses, strict=True):
+        _add_line(draft, draft.basket.pending[scan], mass, context)
+
+
+def _several(draft: Draft, story: Several, context: Context) -> None:
+    waiting = draft.basket.pending[story.scan]
+    for mass in story.masses:
+        _add_line(draft, waiting, mass, context)
+        waiting = _unscanned(waiting.product, context)
+
+
+def _swapped(draft: Draft, story: Swapped, context: Context) -> None:
+    waiting, left = draft.basket.pending[story.scan], draft.basket.lines[story.line]
+    _remove_line(draft, left, left.mass, context)
+    _add_line(draft, waiting, story.arrived, context)
+
+
+def _left(draft: Draft, story: Left, context: Context) -> None:
+    for line, mass in zip(story.lines, story.masses, strict=True):
+        _remove_line(draft, draft.basket.lines[line], mass, context)
+
+
+def _container_in(draft: Draft, story: TareIn, _context: Context) -> None:
+    draft.evidence.container_us = None
+    draft.add(ContainerAdded(number=draft.basket.steps + 1, mass=story.mass))
+
+
+_TELL: dict[type[Story], Callable[[Draft, Any, Context], None]] = {
+    Cancelled: lambda *_: None,
+    Arrived: _arrived,
+    Several: _several,
+    Swapped: _swapped,
+    CameBack: lambda draft, story, context: _put_back(draft, story.taken, context),
+    Left: _left,
+    TareIn: _container_in,
+    TareOut: lambda draft, story, _: draft.add(ContainerRemoved(number=story.number)),
+    Recognised: lambda draft, story, context: _add_line(draft, _unscanned(story.product, context), story.mass, context),
+}
+_REASONS = {
+    Arrived: "scan",
+    Several: "scan",
+    Swapped: "scan",
+    Recognised: "scan",
+    CameBack: "returned",
+    Left: "taken-out",
+    TareIn: "returned",
+    TareOut: "taken-out",
+}
+
+
+def _reason(explanation: Hypothesis, question: Question) -> str:
+    told = _REASONS.get(type(explanation.story))
+    return told or ("taken-out" if question.mass > 0 else "returned")
+
+
+def _unscanned(product: ProductId, context: Context) -> PendingScan:
+    """A piece that was never scanned, and is the shopper's word."""
+    if context.prices is None:
+        raise AssertionError("a product was named without a price book")  # _offers and _candidates name none
+    name = context.prices[product].name
+    return PendingScan(scan=ScanId(context.mint()), product=product, name=name, marked=None, marked_mass=None)
 
 
 def _add_line(draft: Draft, waiting: PendingScan, mass: Mass, context: Context) -> None:
@@ -255,6 +385,7 @@ def _put_back(draft: Draft, taken: Taken, context: Context) -> None:
 
 def _remove_line(draft: Draft, line: Line, mass: Mass, context: Context) -> None:
     draft.add(LineRemoved(line=line.line, mass=mass))
+    draft.evidence.leaving_us.pop(line.line, None)
     draft.evidence.taken = (*draft.evidence.taken, Taken(context.now_us, line))
     # Held before the camera on its way out, it was not scanned to be bought again.
     shown = next((scan for scan, each in draft.basket.pending.items() if each.product == line.product), None)
@@ -268,3 +399,10 @@ def _forget(draft: Draft, context: Context) -> None:
     evidence.taken = tuple(each for each in evidence.taken if context.now_us - each.at_us <= PUT_BACK_US)
     evidence.scanned_us = {scan: at for scan, at in evidence.scanned_us.items() if scan in basket.pending}
     evidence.asked_us = {number: at for number, at in evidence.asked_us.items() if number in basket.unexplained}
+    evidence.leaving_us = {
+        line: at
+        for line, at in evidence.leaving_us.items()
+        if line in basket.lines and context.now_us - at <= context.scan_patience_us
+    }
+    if evidence.container_us is not None and context.now_us - evidence.container_us > context.scan_patience_us:
+        evidence.container_us = None

@@ -1,6 +1,6 @@
 """What the cart says to its shopper: one sentence at a time, the most urgent first. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -42,6 +42,12 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """What just happened, said for a few seconds: why a scan was refused, 'abandoned', 'added' or 'removed'."""
     subject: str = ""
     """What the remark is about: a product's name, or the text of a code."""
+    tiles: int = 0
+    """How many answers there are to choose from."""
+    leaving: tuple[str, ...] = ()
+    """Names of the lines that the shopper is about to take out."""
+    container: bool = False
+    """A container of the shopper's own is to be put in next."""
 
 
 _CANNOT_WEIGH = "The cart cannot weigh right now. Please ask our staff for another cart."
@@ -67,6 +73,10 @@ _NOT_FOR_SALE: dict[str, tuple[Tone, str]] = {
     Unfit.EXPIRED: (Tone.ALARM, _HAND_OVER + "is past its use-by date and is not sold."),
     Unfit.PAST_BEST_BEFORE: (Tone.ALARM, _HAND_OVER + "is past its date and is not sold."),
     Unfit.RECALLED: (Tone.ALARM, _HAND_OVER + "has been recalled and is not sold."),
+}
+_CALLED = {
+    "help": "Our staff have been called and will come to you.",
+    "container": "That is heavy for a bag or container. Our staff have been called to have a look.",
 }
 _REMARKS: dict[str, tuple[Tone, str]] = {
     "unknown-product": (Tone.ASK, "We do not know the code {subject}. Please show another side, or ask our staff."),
@@ -135,6 +145,23 @@ def _unexplained(situation: Situation) -> Prompt | None:
     return _ask_about(situation, total, Tone.ALARM)
 
 
+def _called(situation: Situation) -> Prompt | None:
+    if situation.basket.attention not in _CALLED:
+        return None
+    return Prompt(kind="called", tone=Tone.ALARM, sentence=_CALLED[situation.basket.attention])
+
+
+def _announced(situation: Situation) -> Prompt | None:
+    if situation.leaving:
+        sentence = f"Please take {_listed(situation.leaving)} out. It stays on your list until then."
+        return Prompt(kind="take-out", tone=Tone.ASK, sentence=sentence)
+    if situation.container:
+        return Prompt(
+            kind="container", tone=Tone.ASK, sentence="Please put your own bag or container in, and nothing else."
+        )
+    return None
+
+
 def _unscanned(situation: Situation) -> Prompt | None:
     """Ask gently at once; after three seconds it becomes an event."""
     return _ask_about(situation, situation.held, Tone.ASK) if situation.held else None
@@ -153,8 +180,13 @@ def _pending(situation: Situation) -> Prompt | None:
     names = [waiting.name for waiting in situation.basket.pending.values()]
     if not names:
         return None
-    what = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return Prompt(kind="put-in", tone=Tone.ASK, sentence=f"Please put {what} into the cart.")
+    counted = {name: names.count(name) for name in names}
+    each = [name if count == 1 else f"{count} \N{MULTIPLICATION SIGN} {name}" for name, count in counted.items()]
+    return Prompt(kind="put-in", tone=Tone.ASK, sentence=f"Please put {_listed(each)} into the cart.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _ready(situation: Situation) -> Prompt:
@@ -164,6 +196,12 @@ def _ready(situation: Situation) -> Prompt:
 
 def _ask_about(situation: Situation, step: Mass, tone: Tone) -> Prompt:
     pending = list(situation.basket.pending.values())
+    if situation.tiles and step < 0:
+        sentence = f"About {shown(Mass(-step))} was taken out. What was it? Otherwise, please put it back."
+        return Prompt(kind="which", tone=tone, sentence=sentence)
+    if situation.tiles:
+        sentence = f"About {shown(step)} was put in. What was it? Otherwise, please take it out again."
+        return Prompt(kind="which", tone=tone, sentence=sentence)
     if step > 0 and len(pending) == 1 and (mismatch := _mismatch(situation, pending[0], step)):
         return Prompt(kind="mismatch", tone=tone, sentence=mismatch)
     if step > 0:
@@ -189,8 +227,10 @@ _RULES: tuple[Callable[[Situation], Prompt | None], ...] = (
     _free,
     _closed,
     _not_for_sale,
+    _called,
     _unexplained,
     _unscanned,
+    _announced,
     _remark,
     _pending,
     _ready,

@@ -8,13 +8,14 @@ EndSession     no-session                     SessionEnded and a new code       
 Freeze         no-session                     BasketFrozen, or unexplained, pending,     already-frozen
                                               empty or moving
 Thaw           no-session                     not-frozen                                 BasketThawed
-ExplainWeight  no-session                     WeightExplained by staff                   likewise
+ExplainWeight  no-session                     WeightExplained by staff, attention over   likewise
 SetWithdrawn   Withdrawn                      Withdrawn                                  Withdrawn
 """
 
-from cart_firmware.core.decision import Context, Draft
+from cart_firmware.core.decision import Context, Draft, Evidence
 from cart_firmware.core.fusion import reconsider
 from cart_protocol.basket import (
+    AttentionChanged,
     BasketFrozen,
     BasketThawed,
     CodeOffered,
@@ -102,8 +103,7 @@ def _begin(draft: Draft, command: CommandId, session: SessionId, code: str) -> s
 
 def _end(draft: Draft, command: CommandId, session: SessionId, reason: str, context: Context) -> str | None:
     evidence = draft.evidence
-    evidence.held, evidence.taken = (), ()
-    evidence.scanned_us, evidence.asked_us = {}, {}
+    draft.evidence = Evidence(level=evidence.level, variance=evidence.variance, quiet=evidence.quiet)
     draft.add(SessionEnded(session=session, reason=reason, command=command))
     draft.settle()
     draft.add(CodeOffered(code=context.code))
@@ -137,11 +137,13 @@ def _thaw(draft: Draft, command: CommandId, context: Context) -> str | None:
 
 def _explain_weight(draft: Draft, command: CommandId) -> str | None:
     draft.evidence.held = ()
-    if not draft.basket.unexplained:
+    if not draft.basket.unexplained and not draft.basket.attention:
         draft.settle()
         return "nothing-unexplained"
     for number in list(draft.basket.unexplained):
         draft.add(WeightExplained(number=number, by="staff", command=command))
+    if draft.basket.attention:
+        draft.add(AttentionChanged(reason="", command=command))
     draft.settle()
     return None
 

@@ -3,9 +3,12 @@
 import msgspec
 
 from cart_protocol.basket import (
+    AttentionChanged,
     Basket,
     BasketFrozen,
     CodeOffered,
+    ContainerAdded,
+    ContainerRemoved,
     Fault,
     ItemScanned,
     LineAdded,
@@ -28,6 +31,9 @@ _SEEN_BY_SHOPPERS = (
     LineRemoved,
     WeightUnexplained,
     WeightExplained,
+    ContainerAdded,
+    ContainerRemoved,
+    AttentionChanged,
     BasketFrozen,
     SessionBegan,
     SessionEnded,
@@ -73,5 +79,9 @@ class CartMirror(msgspec.Struct, kw_only=True):
 def copy_of(basket: Basket) -> Basket:
     """Return a basket that changes independently; its parts are frozen and shared."""
     return msgspec.structs.replace(
-        basket, lines=dict(basket.lines), pending=dict(basket.pending), unexplained=dict(basket.unexplained)
+        basket,
+        lines=dict(basket.lines),
+        pending=dict(basket.pending),
+        unexplained=dict(basket.unexplained),
+        containers=dict(basket.containers),
     )

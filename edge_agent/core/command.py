@@ -41,7 +41,7 @@ def set_withdrawn(
 
 
 def explain_weight(shop: Shop, cart: CartId, staff: StaffId, *, now_ms: int, new_id: NewId) -> list[StoreEvent]:
-    """Staff looked into the cart: its unexplained weight is in order. Nothing to do where there is none.
+    """Staff looked into the cart: its unexplained weight is in order. Nothing to do where there is none to see to.
 
     Raises:
         StaffRefusedError: reason unknown-cart or not-in-use.
@@ -52,6 +52,6 @@ def explain_weight(shop: Shop, cart: CartId, staff: StaffId, *, now_ms: int, new
     session = mirror.basket.session
     if session is None:
         raise StaffRefusedError("not-in-use", "Nobody is using this cart.")
-    if not mirror.basket.unexplained:
+    if not mirror.basket.unexplained and not mirror.basket.attention:
         return []
     return [command(cart, ExplainWeight(session=session), now_ms=now_ms, new_id=new_id, staff=staff)]

@@ -72,11 +72,21 @@ def _total(shop: Shop, mirror: CartMirror) -> Money:
     return basket_total(mirror.basket, currency) if lines else zero(currency)
 
 
+_CALLS = {
+    "help": "Shopper asks for help",
+    "unexplained": "Question open for long",
+    "container": "Own container too heavy",
+}
+
+
 def _attention(mirror: CartMirror) -> str:
-    steps = mirror.basket.unexplained.values()
-    if not steps:
-        return ""
-    return "Unexplained weight: " + ", ".join(f"{'+' if step.step > 0 else ''}{shown(step.step)}" for step in steps)
+    basket = mirror.basket
+    steps = basket.unexplained.values()
+    said = [_CALLS.get(basket.attention, basket.attention)] if basket.attention else []
+    if steps:
+        weights = ", ".join(f"{'+' if step.step > 0 else ''}{shown(step.step)}" for step in steps)
+        said.append(f"Unexplained weight: {weights}")
+    return ". ".join(said)
 
 
 def _incident_card(incident: Incident, *, may_let_through: bool) -> IncidentCard:

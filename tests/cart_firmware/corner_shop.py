@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from cart_firmware.core import fusion, session
-from cart_firmware.core.decision import Context, Draft, Evidence
+from cart_firmware.core.decision import Clues, Context, Draft, Evidence
 from cart_firmware.core.scanning import Refused, Shown, identify
+from cart_firmware.core.tiles import Tile, tiles
+from cart_firmware.core.touch import Choose, Touch, touched
 from cart_firmware.core.weighing import Step
 from cart_protocol.basket import Basket, CartEvent, evolve
 from cart_protocol.gs1.check_digit import check_digit
 from cart_protocol.gs1.gtin import gtin_of
-from cart_protocol.ids import CommandId, ProductId, SessionId
+from cart_protocol.ids import CommandId, LineId, ProductId, SessionId
 from cart_protocol.mass import Mass, Variance, grams, sigma
 from cart_protocol.messages import BeginSession, Command, Instruction
 from cart_protocol.money import Money
@@ -120,6 +122,26 @@ class Trip:
     def command(self, instruction: Instruction, name: str = "") -> list[CartEvent]:
         order = Command(id=CommandId(name or f"c-{next(self._numbers)}"), expires_ms=0, instruction=instruction)
         return self.tell(session.carry_out, order)
+
+    def touch(self, touch: Touch) -> list[CartEvent]:
+        return self.tell(touched, touch)
+
+    def sees(self, clues: Clues) -> None:
+        """A camera over the rim, or a recogniser, says something of the change that comes next."""
+        self.evidence.clues = clues
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        draft = Draft(self.basket, self.evidence)
+        return tiles(fusion.choices(draft, self.context()), self.basket, self.prices)
+
+    def choose(self, what: str) -> list[CartEvent]:
+        """Tap the tile that says so."""
+        (tile,) = (tile for tile in self.tiles if tile.what == what)
+        return self.touch(Choose(key=tile.key))
+
+    def line(self, name: str) -> LineId:
+        return next(line.line for line in reversed(self.basket.lines.values()) if line.name == name)
 
     @property
     def names(self) -> list[str]:

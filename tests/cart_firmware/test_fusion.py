@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cart_firmware.core.touch import Cancel, Choose, Container, Quantity, Remove, Touch
 from cart_protocol.basket import (
     BasketThawed,
     LineAdded,
@@ -361,6 +362,7 @@ _ACTIONS = st.one_of(
     st.tuples(st.just("put"), st.sampled_from((1_032, 506, 640, 1_260, 30, 112, 490, 1_004, 250, 77))),
     st.tuples(st.just("take"), st.sampled_from((1_032, 506, 640, 1_260, 30, 112, 490, 1_004, 250, 77))),
     st.tuples(st.just("wait"), st.sampled_from((0.25, 1.0, 3.0, 21.0))),
+    st.tuples(st.just("touch"), st.sampled_from(("quantity", "remove", "cancel", "container", "choose"))),
 )
 
 
@@ -382,10 +384,25 @@ def test_whatever_happens_every_line_has_its_weight_and_the_load_is_accounted_fo
                 trip.put(-mass - error_g)
             case "wait", float(seconds):
                 trip.wait(seconds)
+            case "touch", str(what_is_touched):
+                _touch(trip, what_is_touched)
         steps += what in ("put", "take")
         _every_line_has_its_weight(trip)
         _the_load_is_accounted_for(trip, steps)
     assert folded(trip.events) == trip.basket
+
+
+def _touch(trip: Trip, what: str) -> None:
+    """Touch what there is to be touched."""
+    touches: dict[str, list[Touch]] = {
+        "quantity": [Quantity(scan=scan, pieces=3) for scan in trip.basket.pending],
+        "remove": [Remove(lines=(line,)) for line in trip.basket.lines],
+        "cancel": [Cancel()],
+        "container": [Container()],
+        "choose": [Choose(key=tile.key) for tile in trip.tiles],
+    }
+    for touch in touches[what][:1]:
+        trip.touch(touch)
 
 
 def _every_line_has_its_weight(trip: Trip) -> None:

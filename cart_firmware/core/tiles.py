@@ -1,0 +1,78 @@
+"""The stories that a shopper may choose from, in a shopper's words. Pure."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from cart_firmware.core.hypotheses import (
+    Arrived,
+    CameBack,
+    Cancelled,
+    Hypothesis,
+    Left,
+    Recognised,
+    Several,
+    Story,
+    Swapped,
+    TareIn,
+    TareOut,
+)
+from cart_protocol.basket import Basket
+from cart_protocol.pricing.price_book import Prices
+
+
+class Tile(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer. `what` was moved, `how` says which way; `key` names the story (core.touch.Choose)."""
+
+    key: str
+    what: str
+    how: str
+
+
+def tiles(choices: Sequence[Hypothesis], basket: Basket, prices: Prices | None) -> tuple[Tile, ...]:
+    """Return a tile for each story, in the order of the choices."""
+    found = list[Tile]()
+    for choice in choices:
+        say, how = _WORDS[type(choice.story)]
+        found.append(Tile(key=choice.key, what=say(choice.story, basket, prices), how=how))
+    return tuple(found)
+
+
+def _arrived(story: Arrived, basket: Basket, _prices: Prices | None) -> str:
+    return _listed([basket.pending[scan].name for scan in story.scans])
+
+
+def _several(story: Several, basket: Basket, _prices: Prices | None) -> str:
+    return f"{story.further + 1} \N{MULTIPLICATION SIGN} {basket.pending[story.scan].name}"
+
+
+def _swapped(story: Swapped, basket: Basket, _prices: Prices | None) -> str:
+    return f"{basket.pending[story.scan].name} for {basket.lines[story.line].name}"
+
+
+def _left(story: Left, basket: Basket, _prices: Prices | None) -> str:
+    return _listed([basket.lines[line].name for line in story.lines])
+
+
+def _recognised(story: Recognised, _basket: Basket, prices: Prices | None) -> str:
+    product = prices.find(story.product) if prices else None
+    return product.name if product else story.product
+
+
+_CONTAINER = "My own container"
+_WORDS: dict[type[Story], tuple[Callable[[Any, Basket, Prices | None], str], str]] = {
+    Arrived: (_arrived, "put in"),
+    Several: (_several, "put in"),
+    Swapped: (_swapped, "exchanged"),
+    CameBack: (lambda story, *_: story.taken.line.name, "put back"),
+    Left: (_left, "taken out"),
+    TareIn: (lambda *_: _CONTAINER, "put in"),
+    TareOut: (lambda *_: _CONTAINER, "taken out"),
+    Recognised: (_recognised, "put in"),
+    Cancelled: (lambda *_: "Nothing", "all is as before"),
+}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

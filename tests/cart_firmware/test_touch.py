@@ -1,0 +1,262 @@
+"""What shoppers do by touch, and what they are asked."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from cart_firmware.core import touch as touches
+from cart_firmware.core.decision import Clues, Way
+from cart_firmware.core.hypotheses import Story
+from cart_firmware.core.judgement import THRESHOLDS
+from cart_firmware.core.touch import Add, Cancel, Choose, Container, Help, Quantity, Remove, search
+from cart_protocol.basket import (
+    AttentionChanged,
+    ContainerRemoved,
+    LineRemoved,
+    WeightExplained,
+    WeightUnexplained,
+)
+from cart_protocol.gs1.gtin import gtin_of
+from cart_protocol.ids import ProductId
+from cart_protocol.mass import grams
+from cart_protocol.messages import ExplainWeight, Freeze
+from tests.cart_firmware.corner_shop import (
+    CHEESE_LABEL,
+    GUM,
+    JAM,
+    LOOSE,
+    MILK,
+    PASTA,
+    PRICES,
+    SESSION,
+    TEA,
+    Trip,
+    folded,
+    kinds,
+)
+
+_TWO_MILKS = "2 \N{MULTIPLICATION SIGN} Milk"
+
+
+def test_three_of_one_scan_go_in_together_or_one_by_one() -> None:
+    for steps in ((3 * 112,), (112, 2 * 112), (112, 112, 112)):
+        trip = Trip.begun()
+        trip.scan(TEA)
+        (scan,) = trip.basket.pending
+        trip.touch(Quantity(scan=scan, pieces=3))
+        for step in steps:
+            trip.put(step)
+        assert trip.names == ["Tea"] * 3
+        assert not trip.basket.pending
+
+
+def test_a_smaller_number_takes_scans_back_and_a_labelled_pack_has_no_number() -> None:
+    trip = Trip.begun()
+    trip.scan(TEA)
+    (scan,) = trip.basket.pending
+    trip.touch(Quantity(scan=scan, pieces=5))
+    trip.touch(Quantity(scan=scan, pieces=2))
+    assert len(trip.basket.pending) == 2
+    trip.touch(Cancel())
+    trip.scan(CHEESE_LABEL)
+    trip.touch(Quantity(scan=next(iter(trip.basket.pending)), pieces=2))
+    assert len(trip.basket.pending) == 1
+
+
+def test_a_line_that_is_said_to_go_is_charged_until_its_weight_is_gone() -> None:
+    trip = Trip.begun()
+    for code, mass in ((MILK, 1_032), (TEA, 112)):
+        trip.scan(code)
+        trip.put(mass)
+    trip.touch(Remove(lines=(trip.line("Milk"),)))
+    assert trip.names == ["Milk", "Tea"]
+    trip.wait(30)
+    assert trip.names == ["Milk", "Tea"]
+    trip.touch(Remove(lines=(trip.line("Milk"), trip.line("Tea"))))
+    trip.put(-1_144)
+    assert trip.names == []
+
+
+def test_of_two_lines_that_weigh_alike_the_shopper_says_which_one_left() -> None:
+    trip = _two_alike()
+    trip.put(-507)
+    trip.wait(3)
+    assert sorted(tile.what for tile in trip.tiles) == ["Pasta", "Rice"]
+    assert trip.names == ["Pasta", "Rice"]
+    assert kinds(trip.choose("Pasta"))[:2] == ["WeightExplained", "LineRemoved"]
+    assert trip.names == ["Rice"]
+
+
+def test_who_says_so_before_is_not_asked() -> None:
+    trip = _two_alike()
+    trip.touch(Remove(lines=(trip.line("Pasta"),)))
+    trip.put(-507)
+    assert trip.names == ["Rice"]
+
+
+def _two_alike() -> Trip:
+    """Pasta in the cart, and cheese that happens to weigh the same, called rice."""
+    trip = Trip.begun()
+    trip.scan(PASTA)
+    trip.put(507)
+    trip.touch(Add(product=ProductId(gtin_of(LOOSE))))
+    trip.put(508)
+    assert trip.names == ["Pasta", "Nuts"]
+    line = trip.basket.lines[trip.line("Nuts")]
+    trip.basket.lines[line.line] = msgspec.structs.replace(line, name="Rice")
+    return trip
+
+
+def test_two_put_in_for_one_scan_is_asked_and_one_tap_charges_both() -> None:
+    trip = Trip.begun()
+    trip.scan(MILK)
+    trip.put(2 * 1_032)
+    trip.wait(3)
+    assert trip.names == []
+    assert [tile.what for tile in trip.tiles] == [_TWO_MILKS]
+    trip.choose(_TWO_MILKS)
+    assert trip.names == ["Milk", "Milk"]
+    assert trip.total == 258
+    assert sum(line.mass for line in trip.basket.lines.values()) == grams(2_064)
+
+
+def test_an_exchange_in_one_go_is_asked_about_and_never_assumed() -> None:
+    trip = Trip.begun()
+    trip.scan(PASTA)
+    trip.put(506)
+    trip.scan(JAM)
+    trip.put(640 - 506)
+    trip.wait(3)
+    assert trip.names == ["Pasta"]
+    trip.choose("Jam for Pasta")
+    assert trip.names == ["Jam"]
+    assert not trip.basket.unexplained
+
+
+def test_a_tile_of_a_moment_ago_does_nothing() -> None:
+    trip = Trip.begun()
+    trip.scan(MILK)
+    trip.put(2 * 1_032)
+    trip.wait(3)
+    (tile,) = trip.tiles
+    trip.put(-2 * 1_032)
+    assert trip.touch(Choose(key=tile.key)) == []
+    assert trip.names == []
+
+
+def test_an_own_bag_is_not_goods_and_takes_its_tare_along_when_it_leaves() -> None:
+    trip = Trip.begun()
+    trip.touch(Container())
+    assert kinds(trip.put(85)) == ["ContainerAdded"]
+    assert (trip.basket.tare, trip.basket.settled) == (grams(85), 0)
+    trip.scan(MILK)
+    trip.put(1_032)
+    assert trip.basket.settled == grams(1_032)
+    trip.put(-85)
+    trip.wait(5)
+    assert (
+        isinstance(trip.events[-1] if trip.events[-1] != () else None, ContainerRemoved) or not trip.basket.containers
+    )
+    assert (trip.basket.tare, trip.basket.settled) == (0, grams(1_032))
+    trip.put(85)
+    trip.wait(3)
+    assert trip.basket.unexplained, "what lies in its place is goods"
+
+
+@pytest.mark.parametrize("said_after_s", [0.5, 4])
+def test_calling_goods_ones_own_afterwards_explains_nothing(said_after_s: float) -> None:
+    trip = Trip.begun()
+    trip.put(120)
+    trip.wait(said_after_s)
+    trip.touch(Container())
+    trip.wait(4)
+    assert len(trip.basket.unexplained) == 1
+    assert not trip.basket.containers
+
+
+def test_goods_in_a_bag_that_is_too_heavy_call_somebody() -> None:
+    trip = Trip.begun()
+    trip.touch(Container())
+    trip.put(750)
+    trip.wait(3)
+    assert AttentionChanged(reason="container") in trip.events
+    assert len(trip.basket.unexplained) == 1
+    trip.command(ExplainWeight(session=SESSION), "look")
+    assert (trip.basket.unexplained, trip.basket.attention) == ({}, "")
+
+
+def test_a_scanned_product_is_goods_though_a_container_was_announced() -> None:
+    trip = Trip.begun()
+    trip.touch(Container())
+    trip.scan(TEA)
+    trip.put(112)
+    assert trip.names == ["Tea"]
+    trip.put(60)
+    assert list(trip.basket.containers.values()) == [grams(60)]
+
+
+def test_help_is_called_and_sent_away_and_staff_end_it() -> None:
+    trip = Trip.begun()
+    assert trip.touch(Help()) == [AttentionChanged(reason="help")]
+    assert trip.touch(Help()) == []
+    assert trip.touch(Help(wanted=False)) == [AttentionChanged(reason="")]
+    trip.touch(Help())
+    assert kinds(trip.command(ExplainWeight(session=SESSION))) == ["AttentionChanged"]
+    assert folded(trip.events).attention == ""
+
+
+def test_a_question_that_stays_open_calls_somebody_until_it_is_answered() -> None:
+    trip = Trip.begun()
+    trip.put(506)
+    trip.wait(40)
+    assert trip.basket.attention == ""
+    trip.wait(10)
+    assert trip.basket.attention == "unexplained"
+    trip.scan(PASTA)
+    trip.wait(0.25)
+    assert (trip.names, trip.basket.attention) == (["Pasta"], "")
+
+
+def test_products_without_a_code_are_found_by_name_or_number_and_charged_by_weight() -> None:
+    assert [product.name for product in search(PRICES, "nu")] == ["Nuts"]
+    assert [product.name for product in search(PRICES, "00321")] == ["Cheese"]
+    assert search(PRICES, "") == search(PRICES, "zebra") == search(None, "nuts") == ()
+    trip = Trip.begun()
+    trip.touch(Add(product=ProductId("plu:00777")))
+    trip.put(1_000)
+    assert (trip.names, trip.total) == (["Apples"], 299)
+
+
+def test_a_closed_basket_takes_no_touch_but_a_call_for_help() -> None:
+    trip = Trip.begun()
+    trip.scan(MILK)
+    trip.put(1_032)
+    trip.command(Freeze(session=SESSION))
+    for touch in (Add(product=ProductId("plu:00777")), Container(), Remove(lines=(trip.line("Milk"),)), Cancel()):
+        assert trip.touch(touch) == []
+    assert trip.touch(Help()) == [AttentionChanged(reason="help")]
+
+
+def test_what_a_recogniser_names_is_asked_about_and_never_charged_by_itself() -> None:
+    trip = Trip.begun()
+    trip.sees(Clues(products=((ProductId(gtin_of(JAM)), 3.0), (ProductId(gtin_of(GUM)), 2.0)), hand=Way.IN))
+    trip.put(640)
+    trip.wait(3)
+    assert any(isinstance(event, WeightUnexplained) for event in trip.events)
+    assert [tile.what for tile in trip.tiles] == ["Jam"]
+    assert WeightExplained(number=1, by="scan") in trip.choose("Jam")
+    assert trip.names == ["Jam"]
+
+
+def test_a_recogniser_that_saw_it_leave_decides_between_two_that_weigh_alike() -> None:
+    trip = _two_alike()
+    trip.sees(Clues(products=((ProductId(gtin_of(PASTA)), 6.0),), hand=Way.OUT))
+    events = trip.put(-507)
+    assert [event for event in events if isinstance(event, LineRemoved)]
+    assert trip.names == ["Rice"]
+
+
+def test_no_story_is_without_threshold_and_no_touch_without_effect() -> None:
+    assert set(THRESHOLDS) == set(get_args(Story))
+    assert set(touches._DO) == set(get_args(touches.Touch))
