@@ -344,7 +344,7 @@ async def _serve(settings: Settings) -> None:
         if outbox.replaced:
             log.error("the outbox was damaged; a new one begins", kept=str(outbox.replaced))
         cart = _cart(settings, clock, dice, outbox, service_manager)
-        screen = ScreenServer(cart.show_case, settings.screen, clock)
+        screen = ScreenServer(cart.show_case, cart.fuse, settings.screen, clock)
         log.info("serving", cart=settings.identity.cart, screen=screen.address)
         async with asyncio.TaskGroup() as group:
             running = [

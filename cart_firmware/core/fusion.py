@@ -234,7 +234,9 @@ def _offers(draft: Draft, context: Context) -> list[Offer]:
     for waiting in draft.basket.pending.values():
         product = context.prices.find(waiting.product) if context.prices else None
         if product is not None:
-            piece = product.sold_by is SoldBy.PIECE and waiting.marked is None
+            # A pack that is being recalled differs from the next one of its product: each must be scanned.
+            alike = waiting.marked is None and not (context.prices and context.prices.recalls_of(product.id))
+            piece = product.sold_by is SoldBy.PIECE and alike
             expected = expectation_of(waiting, context.prices)
             found.append(Offer(waiting.scan, waiting.product, expected, waiting.marked, piece))
     return found

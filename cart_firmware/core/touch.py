@@ -77,11 +77,15 @@ def touched(draft: Draft, touch: Touch, context: Context) -> None:
 
 
 def search(prices: Prices | None, text: str) -> tuple[Product, ...]:
-    """Return products to choose from: by the first letters of any word of the name, or by the end of the number."""
+    """Return products to choose from: by the first letters of any word of the name, or by the end of the number.
+
+    What is being recalled must be scanned: only the code says which packs are meant.
+    """
     wanted = text.casefold().split()
     if prices is None or not wanted:
         return ()
-    found = (product for product in prices.book.products if _matches(product, wanted))
+    named = (product for product in prices.book.products if _matches(product, wanted))
+    found = (product for product in named if not prices.recalls_of(product.id))
     return tuple(sorted(found, key=lambda product: _nearness(product, wanted)))[:_MOST_FOUND]
 
 
@@ -103,7 +107,7 @@ def _nearness(product: Product, wanted: list[str]) -> tuple[bool, bool, str]:
 
 def _add(draft: Draft, touch: Add, context: Context) -> None:
     product = context.prices.find(touch.product) if context.prices else None
-    if product is None:
+    if context.prices is None or product is None or context.prices.recalls_of(product.id):
         return
     pieces = _pieces(touch.pieces) if product.sold_by is SoldBy.PIECE else 1
     for _ in range(pieces):

@@ -1,5 +1,6 @@
 """The page as text: a view of the cart into HTML. Which screen is shown follows from the view alone."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,8 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cart_firmware.core.prompts import Tone
+from cart_firmware.core.touch import MOST_PIECES
 from cart_firmware.services.show import ScreenView
 from cart_protocol.basket import Phase
+from cart_protocol.pricing.price_book import Product, SoldBy
 
 _QUIET_ZONE = 4
 """Modules (ISO/IEC 18004, section 9.1)."""
@@ -25,6 +28,7 @@ class Page:
         )
         self._page = templates.get_template("page.html")
         self._view = templates.get_template("view.html")
+        self._found = templates.get_template("found.html")
 
     def whole(self, view: ScreenView, offline_since: str) -> str:
         fragment = Markup(self.fragment(view, offline_since))  # noqa: S704 - rendered, hence escaped, by the line itself
@@ -41,7 +45,18 @@ class Page:
             phone_page=address_of(view.code_url),
             qr=_qr(view.code_url) if view.code_url else "",
             said_total=_said(view),
+            initials=initials,
+            most_pieces=MOST_PIECES,
         )
+
+    def found(self, products: Sequence[Product]) -> str:
+        """Return the products to choose from, as buttons."""
+        return self._found.render(products=products, initials=initials, kilogram=SoldBy.KILOGRAM)
+
+
+def initials(name: str) -> str:
+    """Return what stands for a picture: the first letters of the first two words."""
+    return "".join(word[0] for word in name.split()[:2]).upper()
 
 
 def screen_of(view: ScreenView) -> str:

@@ -1,4 +1,7 @@
-"""The cart's own page: one server on loopback, one stream of whole views per page, no asset from anywhere else."""
+"""The cart's own page: one server on loopback, one stream of whole views per page, no asset from anywhere else.
+
+What is touched comes as JSON and is handed to the desk; its effect comes back as the next view.
+"""
 
 import asyncio
 import contextlib
@@ -8,18 +11,22 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from importlib.resources import files
 from ipaddress import ip_address
+from typing import Any
 
+import msgspec
 import uvicorn
-from litestar import Litestar, Response, get
+from litestar import Litestar, Request, Response, get, post
 from litestar.config.allowed_hosts import AllowedHostsConfig
 from litestar.datastructures import CacheControlHeader
-from litestar.exceptions import ServiceUnavailableException
+from litestar.exceptions import ClientException, ServiceUnavailableException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromQuery
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from cart_firmware.config import Screen
+from cart_firmware.core.touch import Touch
 from cart_firmware.screen.page import Page
-from cart_firmware.services.show import ScreenSource
+from cart_firmware.services.show import Desk, ScreenSource
 from cart_protocol.host.clock import Clock
 from cart_protocol.host.configuration import ConfigurationError
 from cart_protocol.host.impatient_http import ImpatientHttp, bound_buffers
@@ -31,6 +38,10 @@ _GRACE_S = 1
 _MOST_STREAMS = 8
 """The cart has one screen; a few more are for who looks after it."""
 _MOST_CONNECTIONS = 32
+_TOUCHES = msgspec.json.Decoder[Touch](Touch)
+_LONGEST_SEARCH = 40
+_LARGEST_TOUCH = 20_000
+"""Bytes: the lines of a very full cart, all to be taken out."""
 _ASSETS = {"screen.css": "text/css", "screen.js": "text/javascript"}
 _HEADERS = {
     "Content-Security-Policy": (
@@ -47,6 +58,7 @@ class ScreenServer:
 
     Args:
         source: where the views come from.
+        desk: who takes touches and finds products.
         settings: host, a loopback address, and port; port 0 takes any free one (see `address`).
         clock: for the time of day since when the cart is offline.
 
@@ -54,8 +66,8 @@ class ScreenServer:
         ConfigurationError: the host is not a loopback address, or the port is taken.
     """
 
-    def __init__(self, source: ScreenSource, settings: Screen, clock: Clock) -> None:
-        self._source = source
+    def __init__(self, source: ScreenSource, desk: Desk, settings: Screen, clock: Clock) -> None:
+        self._source, self._desk = source, desk
         self._clock = clock
         self._socket = _bound(settings)
         host, port = self._socket.getsockname()[:2]
@@ -104,14 +116,23 @@ class ScreenServer:
                 raise ServiceUnavailableException("This page is open too often: close a few windows.")
             return ServerSentEvent(self._messages())
 
+        @get("/find", media_type="text/html", cache_control=CacheControlHeader(no_store=True))
+        async def find(text: FromQuery[str] = "") -> str:
+            return self._page.found(self._desk.search(text[:_LONGEST_SEARCH]))
+
+        @post("/touch", status_code=204)
+        async def touch(request: Request[None, None, Any]) -> None:
+            self._desk.touch(_touch(request.headers.get("content-type", ""), await request.body()))
+
         return Litestar(
-            [page, events, *(_asset(name, content) for name, content in assets.items())],
+            [page, events, find, touch, *(_asset(name, content) for name, content in assets.items())],
             openapi_config=None,
             response_headers=_HEADERS,
             allowed_hosts=AllowedHostsConfig(
                 [f"{host}:{self._socket.getsockname()[1]}" for host in ("localhost", "127.0.0.1", "[::1]")]
             ),
             logging_config=None,
+            request_max_body_size=_LARGEST_TOUCH,
         )
 
     async def _messages(self) -> AsyncIterator[ServerSentEventMessage]:
@@ -151,6 +172,17 @@ class ScreenServer:
         if self._offline_since_ms is None:
             self._offline_since_ms = self._clock.wall_ms()
         return datetime.fromtimestamp(self._offline_since_ms / 1_000, UTC).astimezone().strftime("%H:%M")
+
+
+def _touch(content_type: str, body: bytes) -> Touch:
+    """Read a touch. Another site's page cannot send this content type without asking first, which nobody answers."""
+    if content_type.partition(";")[0].strip() != "application/json":
+        raise ClientException("A touch is sent as application/json.")
+    try:
+        touch: Touch = _TOUCHES.decode(body)
+    except msgspec.DecodeError as error:
+        raise ClientException(f"This is no touch: {error}") from error
+    return touch
 
 
 def _asset(name: str, content: bytes) -> HTTPRouteHandler:

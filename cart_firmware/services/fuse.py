@@ -15,10 +15,12 @@ from cart_firmware.core.decision import Context, Draft, Evidence
 from cart_firmware.core.health import Health
 from cart_firmware.core.prompts import Situation, prompt
 from cart_firmware.core.scanning import Scanner
+from cart_firmware.core.tiles import Tile, tiles
+from cart_firmware.core.touch import Touch, search, touched
 from cart_firmware.services.memory import Memory
-from cart_firmware.services.observations import BookIssued, Commanded, Loaded, Observation, Seen, Stepped
+from cart_firmware.services.observations import BookIssued, Commanded, Loaded, Observation, Seen, Stepped, Touched
 from cart_firmware.services.price_book import PriceBookRefusedError, Verify, accept
-from cart_firmware.services.show import ScreenLine, ScreenView, ShowCase
+from cart_firmware.services.show import ScreenLine, ScreenScan, ScreenView, ShowCase
 from cart_firmware.services.sync import Truth
 from cart_protocol.basket import (
     Basket,
@@ -44,7 +46,7 @@ from cart_protocol.mass import Mass, shown
 from cart_protocol.messages import CartTime, Command, PriceBookIssue
 from cart_protocol.money import zero
 from cart_protocol.pricing.line import price_basket
-from cart_protocol.pricing.price_book import Prices, SoldBy
+from cart_protocol.pricing.price_book import Prices, Product, SoldBy
 
 _LOG = structlog.get_logger("fuse")
 _TICK_S = 0.25
@@ -113,6 +115,8 @@ class Fuse:
         self._remark = _Remark()
         self._faults_logged: tuple[Fault, ...] = ()
         self._observed_us = 0
+        self._answered: object = None
+        self._tiles: tuple[Tile, ...] = ()
         self._ticked_us = 0
         self._grown: Callable[[], None] = lambda: None
         self._is_offline: Callable[[], bool] = lambda: True
@@ -134,6 +138,14 @@ class Fuse:
     def join(self, *, grown: Callable[[], None], offline: Callable[[], bool]) -> None:
         """Take the ways to the store, which is built after us."""
         self._grown, self._is_offline = grown, offline
+
+    def touch(self, touch: Touch) -> None:
+        """Take what the shopper did on the screen, at once."""
+        self.submit(Touched(self._clock.monotonic_us(), touch))
+
+    def search(self, text: str) -> tuple[Product, ...]:
+        """Return products to choose from by name or number."""
+        return search(self._prices, text)
 
     async def start(self) -> None:
         """Record what starting means, so that a shopper sees a code."""
@@ -174,6 +186,8 @@ class Fuse:
             case Seen(seen):
                 if not await self._decide(lambda draft, context: fusion.scan_seen(draft, seen, context), seen.at_us):
                     _LOG.warning("a scan could not be recorded", product=str(getattr(seen, "product", "")))
+            case Touched(at_us, touch):
+                await self._decide(lambda draft, context: touched(draft, touch, context), at_us)
             case Commanded():
                 await self._command(observation)
             case BookIssued(issue):
@@ -309,6 +323,17 @@ class Fuse:
             case _:
                 pass
 
+    def _answers(self) -> tuple[Tile, ...]:
+        """Return what the shopper may answer; worked out anew only when something changed, or every second."""
+        if not self.basket.unexplained and not self._evidence.held:
+            return ()
+        now_us = self._clock.monotonic_us()
+        about = (self.position.seq, self._evidence.held, tuple(self._evidence.leaving_us), now_us // 1_000_000)
+        if about != self._answered:
+            found = fusion.choices(Draft(self.basket, self._evidence), self._context(now_us))
+            self._answered, self._tiles = about, tiles(found, self.basket, self._prices)
+        return self._tiles
+
     def _say(self, kind: str, subject: str) -> None:
         self._remark = _Remark(kind, subject, self._clock.monotonic_us() + _REMARK_US)
 
@@ -322,12 +347,17 @@ class Fuse:
 
     def _view(self, basket: Basket) -> ScreenView:
         held = self._evidence.held
+        leaving = [line.name for line in basket.lines.values() if line.line in self._evidence.leaving_us]
+        answers = self._answers()
         situation = Situation(
             basket=basket,
             prices=self._prices,
             held=Mass(sum(step.mass for step in held)) if held else None,
             remark=self._remark.kind,
             subject=self._remark.subject,
+            tiles=len(answers),
+            leaving=tuple(leaving),
+            container=self._evidence.container_us is not None,
         )
         usable = basket.phase is Phase.IDLE and not basket.withdrawn and not basket.faults
         totals = price_basket(self._prices, basket.line_prices()) if self._prices else None
@@ -338,8 +368,13 @@ class Fuse:
             cart=self._address.cart,
             code=basket.code if usable else "",
             code_url=self._address.of(basket.code) if usable else "",
-            lines=tuple(_shown_line(line) for line in basket.lines.values()),
-            pending=tuple(waiting.name for waiting in basket.pending.values()),
+            lines=tuple(
+                _shown_line(line, leaving=line.line in self._evidence.leaving_us) for line in basket.lines.values()
+            ),
+            pending=shown_scans(basket, self._prices),
+            tiles=answers,
+            helped=basket.attention == "help",
+            announced=bool(basket.pending or leaving or self._evidence.container_us is not None),
             prompt=prompt(situation),
             total=totals.total if totals else nothing,
             tax=totals.tax if totals else nothing,
@@ -349,7 +384,19 @@ class Fuse:
         )
 
 
-def _shown_line(line: Line) -> ScreenLine:
+def shown_scans(basket: Basket, prices: Prices | None) -> tuple[ScreenScan, ...]:
+    """Return what is to be put in, those of one product together where their number is the shopper's to say."""
+    found = dict[str, ScreenScan]()
+    for waiting in basket.pending.values():
+        product = prices.find(waiting.product) if prices else None
+        countable = product is not None and product.sold_by is SoldBy.PIECE and waiting.marked is None
+        key = waiting.product if countable else waiting.scan
+        known = found.get(key) or ScreenScan(scan=waiting.scan, name=waiting.name, pieces=0, countable=countable)
+        found[key] = msgspec.structs.replace(known, pieces=known.pieces + 1)
+    return tuple(found.values())
+
+
+def _shown_line(line: Line, *, leaving: bool) -> ScreenLine:
     """A mass that is not printed on the pack is approximate: the cart's scale is no legal one."""
     if line.price.sold_by is not SoldBy.KILOGRAM:
         amount = f"{line.quantity} \N{MULTIPLICATION SIGN}"
@@ -357,4 +404,4 @@ def _shown_line(line: Line) -> ScreenLine:
         amount = shown(line.marked_mass)
     else:
         amount = f"≈ {shown(line.mass)}"
-    return ScreenLine(line=line.line, name=line.name, amount=amount, total=line.price.total)
+    return ScreenLine(line=line.line, name=line.name, amount=amount, total=line.price.total, leaving=leaving)

@@ -3,6 +3,7 @@
 import msgspec
 
 from cart_firmware.core.scanning import Refused, Shown
+from cart_firmware.core.touch import Touch
 from cart_firmware.core.weighing import Step
 from cart_protocol.mass import Mass, Variance
 from cart_protocol.messages import Command, PriceBookIssue
@@ -36,4 +37,11 @@ class BookIssued(msgspec.Struct, frozen=True):
     issue: PriceBookIssue
 
 
-Observation = Stepped | Loaded | Seen | Commanded | BookIssued
+class Touched(msgspec.Struct, frozen=True):
+    """The shopper did something on the cart's screen."""
+
+    at_us: int
+    touch: Touch
+
+
+Observation = Stepped | Loaded | Seen | Commanded | BookIssued | Touched

@@ -6,9 +6,12 @@ from typing import Protocol
 import msgspec
 
 from cart_firmware.core.prompts import Prompt, Tone
+from cart_firmware.core.tiles import Tile
+from cart_firmware.core.touch import Touch
 from cart_protocol.basket import Phase
-from cart_protocol.ids import LineId
+from cart_protocol.ids import LineId, ScanId
 from cart_protocol.money import Money, zero
+from cart_protocol.pricing.price_book import Product
 
 
 class ScreenLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,14 +21,25 @@ class ScreenLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     amount: str
     total: Money
+    leaving: bool = False
+    """The shopper said that it goes; it is charged until it does."""
+
+
+class ScreenScan(msgspec.Struct, frozen=True, kw_only=True):
+    """A product that is to be put in: `pieces` of it. `countable` says whether the number may be changed."""
+
+    scan: ScanId
+    name: str
+    pieces: int = 1
+    countable: bool = False
 
 
 class ScreenView(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the screen renders.
 
-    `code` and `code_url` are empty unless the cart is free; `code_url` is what the QR says. `pending` are the names of
-    products scanned and not yet weighed. `observed_us` is the monotonic time of the evidence behind the last change of
-    the basket. `revision` grows by one with every change of any field.
+    `code` and `code_url` are empty unless the cart is free; `code_url` is what the QR says. `pending` are the products
+    scanned and not yet weighed, `tiles` the answers to what the prompt asks. `observed_us` is the monotonic time of the
+    evidence behind the last change of the basket. `revision` grows by one with every change of any field.
     """
 
     revision: int
@@ -34,7 +48,12 @@ class ScreenView(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     code_url: str = ""
     lines: tuple[ScreenLine, ...] = ()
-    pending: tuple[str, ...] = ()
+    pending: tuple[ScreenScan, ...] = ()
+    tiles: tuple[Tile, ...] = ()
+    helped: bool = False
+    """The shopper has called for staff."""
+    announced: bool = False
+    """Something was announced that can be taken back: scans, lines that leave, an own container."""
     prompt: Prompt = Prompt(kind="starting", tone=Tone.CALM, sentence="One moment, please.")
     total: Money = zero("EUR")
     tax: Money = zero("EUR")
@@ -49,6 +68,14 @@ class ScreenSource(Protocol):
     def view(self) -> ScreenView: ...
     async def wait_for_change(self, revision: int) -> int:
         """Return the present revision as soon as it differs from `revision`."""
+
+
+class Desk(Protocol):
+    """Who takes what a shopper does on a page."""
+
+    def touch(self, touch: Touch) -> None: ...
+    def search(self, text: str) -> tuple[Product, ...]:
+        """Return products to choose from by name or number."""
 
 
 class ShowCase:

@@ -17,14 +17,19 @@ from playwright.async_api import Page as Tab
 
 from cart_firmware.config import Screen
 from cart_firmware.core.prompts import Prompt, Tone
+from cart_firmware.core.tiles import Tile
+from cart_firmware.core.touch import Add, Choose, Container, Help, Quantity, Remove, Touch, search
 from cart_firmware.screen.page import Page
 from cart_firmware.screen.server import ScreenServer
-from cart_firmware.services.show import ScreenLine, ScreenView, ShowCase
+from cart_firmware.services.show import ScreenLine, ScreenScan, ScreenView, ShowCase
 from cart_protocol.basket import Phase
+from cart_protocol.gs1.gtin import gtin_of
 from cart_protocol.host.clock import HostClock
 from cart_protocol.host.configuration import ConfigurationError
-from cart_protocol.ids import LineId
+from cart_protocol.ids import LineId, ProductId, ScanId
 from cart_protocol.money import Money
+from cart_protocol.pricing.price_book import Product
+from tests.cart_firmware.corner_shop import LOOSE, PRICES
 from tests.chromium import chromium
 
 CODE_URL = "https://shop.example/phone?code=c1-7K3M9Q"
@@ -36,6 +41,31 @@ def euros(cents: int) -> Money:
 
 def line(name: str, cents: int, amount: str = "1 x") -> ScreenLine:
     return ScreenLine(line=LineId(name), name=name, amount=amount, total=euros(cents))
+
+
+def scan_of(name: str, pieces: int = 1, *, countable: bool = True) -> ScreenScan:
+    return ScreenScan(scan=ScanId(name), name=name, pieces=pieces, countable=countable)
+
+
+class Counter:
+    """A desk that notes what was touched and finds in the corner shop."""
+
+    def __init__(self) -> None:
+        self.touched = list[Touch]()
+        self._news = asyncio.Event()
+
+    def touch(self, touch: Touch) -> None:
+        self.touched.append(touch)
+        self._news.set()
+
+    async def heard(self, count: int) -> None:
+        """Return once so many touches have come."""
+        while len(self.touched) < count:
+            self._news.clear()
+            await self._news.wait()
+
+    def search(self, text: str) -> tuple[Product, ...]:
+        return search(PRICES, text)
 
 
 def saying(tone: Tone, sentence: str) -> Prompt:
@@ -108,7 +138,7 @@ def test_the_root_says_which_evidence_it_shows() -> None:
 
 
 def test_what_was_scanned_and_not_put_in_stands_above_the_products() -> None:
-    html = shown(changed(TWO_THINGS, pending=("Olive oil",)))
+    html = shown(changed(TWO_THINGS, pending=(scan_of("Olive oil"),)))
     assert html.index("Olive oil") < html.index("now put it in the cart") < html.index('data-line="Bananas"')
 
 
@@ -147,7 +177,9 @@ def test_what_needs_an_answer_is_announced_and_so_is_the_total() -> None:
 
 def test_names_are_text_and_never_markup() -> None:
     hostile = "<script>alert(1)</script>"
-    view = changed(TWO_THINGS, lines=(line(hostile, 1),), pending=(hostile,), prompt=saying(Tone.ASK, f'"{hostile}'))
+    view = changed(
+        TWO_THINGS, lines=(line(hostile, 1),), pending=(scan_of(hostile),), prompt=saying(Tone.ASK, f'"{hostile}')
+    )
     assert "<script" not in shown(view)
     assert "<script>alert" not in Page("v1").whole(view, "")
 
@@ -156,8 +188,8 @@ def test_names_are_text_and_never_markup() -> None:
 
 
 @asynccontextmanager
-async def served(case: ShowCase, port: int = 0) -> AsyncIterator[ScreenServer]:
-    server = ScreenServer(case, Screen(port=port), HostClock())
+async def served(case: ShowCase, port: int = 0, desk: Counter | None = None) -> AsyncIterator[ScreenServer]:
+    server = ScreenServer(case, desk or Counter(), Screen(port=port), HostClock())
     serving = asyncio.create_task(server.serve())
     try:
         yield server
@@ -255,7 +287,7 @@ async def test_a_stream_too_many_is_refused_and_the_others_go_on(case: ShowCase)
 
 
 async def test_the_server_ends_within_a_second_with_a_stream_open(case: ShowCase) -> None:
-    server = ScreenServer(case, Screen(port=0), HostClock())
+    server = ScreenServer(case, Counter(), Screen(port=0), HostClock())
     serving = asyncio.create_task(server.serve())
     async with reading(server) as stream:
         await anext(stream)
@@ -264,7 +296,7 @@ async def test_the_server_ends_within_a_second_with_a_stream_open(case: ShowCase
 
 
 async def test_cancelling_ends_it_as_well_and_frees_the_port(case: ShowCase) -> None:
-    server = ScreenServer(case, Screen(port=0), HostClock())
+    server = ScreenServer(case, Counter(), Screen(port=0), HostClock())
     port = port_of(server)
     serving = asyncio.create_task(server.serve())
     async with reading(server) as stream:
@@ -277,15 +309,15 @@ async def test_cancelling_ends_it_as_well_and_frees_the_port(case: ShowCase) -> 
 
 
 def test_a_server_that_never_served_frees_its_port_when_closed(case: ShowCase) -> None:
-    server = ScreenServer(case, Screen(port=0), HostClock())
+    server = ScreenServer(case, Counter(), Screen(port=0), HostClock())
     server.close()
-    ScreenServer(case, Screen(port=port_of(server)), HostClock()).close()
+    ScreenServer(case, Counter(), Screen(port=port_of(server)), HostClock()).close()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "shop.example"])  # noqa: S104 - must be refused
 def test_the_screen_is_the_carts_own(host: str) -> None:
     with pytest.raises(ConfigurationError, match="no loopback address"):
-        ScreenServer(ShowCase("c1"), Screen(host=host), HostClock())
+        ScreenServer(ShowCase("c1"), Counter(), Screen(host=host), HostClock())
 
 
 @pytest.fixture
@@ -298,7 +330,25 @@ def taken_port() -> Iterator[int]:
 
 def test_a_taken_port_is_refused_with_its_number(taken_port: int) -> None:
     with pytest.raises(ConfigurationError, match=rf"127\.0\.0\.1:{taken_port}.*choose another port"):
-        ScreenServer(ShowCase("c1"), Screen(port=taken_port), HostClock())
+        ScreenServer(ShowCase("c1"), Counter(), Screen(port=taken_port), HostClock())
+
+
+async def test_a_touch_reaches_the_desk_and_what_is_none_is_refused(case: ShowCase) -> None:
+    desk = Counter()
+    async with served(case, desk=desk) as server, httpx.AsyncClient(base_url=server.address) as client:
+        assert (await client.post("touch", json={"touch": "choose", "key": "left x @1"})).status_code == 204
+        assert (await client.post("touch", json={"touch": "buy-everything"})).status_code == 400
+        assert (await client.post("touch", json={"touch": "choose", "key": "x", "price": 1})).status_code == 400
+        plain = await client.post("touch", content=b'{"touch": "help"}', headers={"Content-Type": "text/plain"})
+        assert plain.status_code == 400
+        assert (await client.post("touch", json={"touch": "choose", "key": "x" * 30_000})).status_code == 413
+    assert desk.touched == [Choose(key="left x @1")]
+
+
+async def test_products_are_found_by_name_and_shown_as_text(case: ShowCase) -> None:
+    async with served(case) as server, httpx.AsyncClient(base_url=server.address) as client:
+        assert "Nuts" in (await client.get("find", params={"text": "nu"})).text
+        assert "first letters" in (await client.get("find", params={"text": "<b>"})).text
 
 
 # ── in a browser ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -347,7 +397,9 @@ async def test_every_screen_fits_its_glass(browser: Browser, case: ShowCase, wid
     alarm = saying(
         Tone.ALARM, "Something was put in without a scan. Please take it out again, or show it to the camera."
     )
-    long = changed(TWO_THINGS, lines=full, pending=("Sourdough bread, sliced",), total=euros(4_000_740), prompt=alarm)
+    long = changed(
+        TWO_THINGS, lines=full, pending=(scan_of("Sourdough bread, sliced"),), total=euros(4_000_740), prompt=alarm
+    )
     views = [FREE, TWO_THINGS, long, FROZEN, changed(FREE, code_url="", prompt=alarm)]
     async with served(case) as server:
         tab, _ = await opened(browser, server, width, height)
@@ -380,3 +432,30 @@ async def test_a_page_says_that_it_lost_the_cart_and_finds_it_again(browser: Bro
         await expect(tab.locator(".amount")).to_have_text("€2.97", timeout=10_000)
         await expect(tab.get_by_text("Reconnecting")).to_be_hidden()
         await tab.close()
+
+
+@pytest.mark.browser
+async def test_what_is_touched_on_the_glass_is_what_the_desk_hears(browser: Browser, case: ShowCase) -> None:
+    desk = Counter()
+    tiles = (Tile(key="left pasta @1", what="Pasta", how="taken out"), Tile(key="k'\"<", what="Rice", how="taken out"))
+    async with served(case, desk=desk) as server:
+        tab, complaints = await opened(browser, server, 1024, 600)
+        case.show(changed(TWO_THINGS, pending=(scan_of("Tea", 2),), tiles=tiles))
+        for name in ("Rice", "One more", "Take out Milk", "My own bag", "Help"):
+            await tab.get_by_role("button", name=name).first.click()
+        await tab.get_by_role("button", name="Find a product").click()
+        for letter in "NU":
+            await tab.get_by_role("button", name=letter, exact=True).click()
+        await tab.get_by_role("button", name="Nuts").click()
+        await expect(tab.locator("dialog")).to_be_hidden()
+        async with asyncio.timeout(10):
+            await desk.heard(6)
+        assert complaints == []
+    assert desk.touched == [
+        Choose(key="k'\"<"),
+        Quantity(scan=ScanId("Tea"), pieces=3),
+        Remove(lines=(LineId("Milk"),)),
+        Container(),
+        Help(),
+        Add(product=ProductId(gtin_of(LOOSE))),
+    ]

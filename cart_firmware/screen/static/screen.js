@@ -42,7 +42,9 @@ function reopen() {
   if (stream) stream.close();
   stream = new EventSource("/events");
   stream.addEventListener("view", (message) => {
+    const focused = view.contains(document.activeElement) && document.activeElement.dataset.touch;
     view.innerHTML = message.data;
+    if (focused) [...view.querySelectorAll("button")].find((button) => button.dataset.touch === focused)?.focus();
     announce();
     heard();
   });
@@ -52,6 +54,53 @@ function reopen() {
   clearTimeout(silence);
   silence = setTimeout(() => { lost(); reopen(); }, SILENCE_MS);
 }
+
+// ── touches: the page says what was touched, and shows what comes of it as the next view ──
+
+const finder = document.getElementById("finder");
+const wanted = document.getElementById("wanted");
+const found = document.getElementById("found");
+
+async function touch(what) {
+  try {
+    const answer = await fetch("/touch", { method: "POST", headers: { "Content-Type": "application/json" }, body: what });
+    if (answer.ok) heard(); else reopen();
+  } catch { lost(); }
+}
+
+async function find() {
+  const text = wanted.value.trim();
+  const answer = text ? await fetch("/find?text=" + encodeURIComponent(text)).catch(() => null) : null;
+  if (text !== wanted.value.trim()) return; // a later letter asks again
+  found.innerHTML = answer && answer.ok ? await answer.text() : "";
+}
+
+function key(letter) {
+  wanted.value = letter === "⌫" ? wanted.value.slice(0, -1) : wanted.value + letter;
+  find();
+}
+
+for (const letter of "1234567890QWERTYUIOPASDFGHJKL⌫ZXCVBNM ") {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = letter === " " ? "␣" : letter;
+  button.setAttribute("aria-label", { " ": "Space", "⌫": "Delete" }[letter] || letter);
+  button.addEventListener("click", () => key(letter));
+  document.getElementById("keys").append(button);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.touch) touch(button.dataset.touch);
+  if (button.dataset.open) {
+    wanted.value = "";
+    found.replaceChildren();
+    finder.showModal();
+  }
+  if ("close" in button.dataset) finder.close();
+});
+wanted.addEventListener("input", find);
 
 announce();
 reopen();
