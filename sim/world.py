@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import html
 import re
 from random import Random
 
@@ -21,6 +22,7 @@ from sim.wires.street import Street
 
 _CODE = re.compile(r"Code to take this cart: ([a-z0-9-]+-[0-9A-Z]{6})")
 _OBSERVED = re.compile(r'data-observed-us="(\d+)"')
+_TILE = re.compile(r"data-touch='([^']*)'><span class=\"picture\"[^>]*>[^<]*</span><span>([^<]*)<small>")
 _CSRF = re.compile(r'name="_csrf" value="([^"]+)"')
 _PHOTOGRAPH_NOISE = 2.0
 """Grey levels on top of the noise that a photograph has of its own."""
@@ -64,6 +66,13 @@ class LiveCart:
             self.name, Pass(scene=scene, at_s=now_s, duration_s=seconds, seed=self._dice.randrange(1 << 30))
         )
         await asyncio.sleep(seconds)
+
+    async def answer(self, what: str) -> None:
+        for touch, said in _TILE.findall(await self.screen()):
+            if html.unescape(said) == what:
+                with contextlib.suppress(httpx.TransportError):
+                    await self._screen.post("/touch", content=touch, headers={"Content-Type": "application/json"})
+                return
 
     def put(self, unit: Unit) -> None:
         self._street.set_scene(self.name, EMPTY)  # the label goes in with the pack

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from cart_firmware.config import Broker, Identity, LoadCellSettings, Screen, Settings, Weighing
+from cart_firmware.core.touch import Choose
 from cart_firmware.ports import FrameSource
 from cart_firmware.services.cart import Cart
 from cart_firmware.services.sense import BarcodeReader
@@ -100,6 +101,13 @@ class StagedCart(Machine):
     async def present(self, unit: Unit, seconds: float) -> None:
         self.senses.show(unit, seconds, self._dice_at_hand.randrange(1 << 30))
         await asyncio.sleep(seconds)
+
+    async def answer(self, what: str) -> None:
+        if self._firmware and self.life and self.life.alive:
+            for tile in self._firmware.show_case.view().tiles:
+                if tile.what == what:
+                    self._firmware.fuse.touch(Choose(key=tile.key))
+                    return
 
     def put(self, unit: Unit) -> None:
         self._on_platform.append(unit.mass_mg)
