@@ -156,6 +156,9 @@ class PriceBookIssue(_Message, frozen=True):
     book: str
     signature: str
     """Ed25519 over the UTF-8 of `book`, base64."""
+    learned: str = ""
+    """What the store learned of the masses since: the msgspec-JSON of pricing.LearnedMasses, likewise signed."""
+    learned_signature: str = ""
 
 
 CartMessage = Birth | Events | Snapshot | Presence

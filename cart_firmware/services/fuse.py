@@ -139,6 +139,11 @@ class Fuse:
         """Take the ways to the store, which is built after us."""
         self._grown, self._is_offline = grown, offline
 
+    @property
+    def prices(self) -> Prices | None:
+        """The price book that the cart prices from, with what was learned of masses."""
+        return self._prices
+
     def touch(self, touch: Touch) -> None:
         """Take what the shopper did on the screen, at once."""
         self.submit(Touched(self._clock.monotonic_us(), touch))
@@ -229,27 +234,29 @@ class Fuse:
 
     async def _take_book(self, issue: PriceBookIssue) -> None:
         try:
-            prices = accept(issue, self._verify, newer_than=self._prices.version if self._prices else 0)
+            prices = accept(issue, self._verify, present=self._prices)
         except PriceBookRefusedError as error:
-            # Every connection brings the retained issue again: the same version is no news and no refusal.
-            if not self._prices or issue.version != self._prices.version:
-                self.refused_books += 1
-                _LOG.warning("price book refused", reason=str(error))
+            self.refused_books += 1
+            _LOG.warning("price book refused", reason=str(error))
             return
+        if prices is self._prices:
+            return  # every connection brings the retained issue again: it is no news and no refusal
         try:
             await self._memory.keep_price_book(issue)
         except OutboxFullError as error:
             # Good for today; after a restart the store brings it again.
             _LOG.warning("price book not kept", reason=str(error))
         self._use(prices)
-        _LOG.info("price book", version=prices.version, products=len(prices.book.products))
+        _LOG.info(
+            "price book", version=prices.version, products=len(prices.book.products), learned=prices.learned.issue
+        )
 
     def _take_kept_book(self) -> None:
         issue = self._memory.price_book()
         if issue is None:
             return
         try:
-            self._use(accept(issue, self._verify, newer_than=0))
+            self._use(accept(issue, self._verify, present=None))
         except PriceBookRefusedError as error:
             self.refused_books += 1
             _LOG.warning("the kept price book is refused", reason=str(error))

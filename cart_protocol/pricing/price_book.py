@@ -9,6 +9,7 @@ from cart_protocol.gs1.restricted import RestrictedPattern
 from cart_protocol.ids import ProductId
 from cart_protocol.mass import Mass, Variance
 from cart_protocol.money import Money
+from cart_protocol.pricing.learned_mass import NOTHING_LEARNED, LearnedMass, LearnedMasses
 
 __all__ = [
     "Nutrition",
@@ -131,12 +132,17 @@ class UnknownProductError(LookupError):
 
 
 class Prices:
-    """A price book opened for looking things up; immutable, made once per version."""
+    """A price book opened for looking things up, with what was learned since; immutable.
 
-    def __init__(self, book: PriceBook) -> None:
+    `book` is as it was signed; a product that is looked up has its learned mass, where there is one.
+    """
+
+    def __init__(self, book: PriceBook, learned: LearnedMasses = NOTHING_LEARNED) -> None:
         self.book = book
+        self.learned = learned
         self.tax = {tax_class.code: tax_class for tax_class in book.tax_classes}
-        self._products = {product.id: product for product in book.products}
+        masses = learned.by_product()
+        self._products = {product.id: _with_learned(product, masses.get(product.id)) for product in book.products}
         self._recalls: dict[ProductId, list[Recall]] = {}
         for recall in book.recalls:
             self._recalls.setdefault(recall.product, []).append(recall)
@@ -166,3 +172,9 @@ class Prices:
         if found is None:
             raise UnknownProductError(f"product {product} is not in price book version {self.version}")
         return found
+
+
+def _with_learned(product: Product, learned: LearnedMass | None) -> Product:
+    if learned is None or product.sold_by is not SoldBy.PIECE:
+        return product
+    return msgspec.structs.replace(product, mass=learned.mass, mass_variance=learned.variance)

@@ -253,8 +253,11 @@ class TokenBurned(_Event, frozen=True):
 # ── the exit lane (recorded by services.lane) ────────────────────────────────────────────────────────────────────
 
 
+PASSED = "passed"
+
+
 class LaneChecked(_Event, frozen=True):
-    """A paid order was weighed at a lane. `verdict`: 'passed', or the cause of the alarm."""
+    """A paid order was weighed at a lane. `verdict`: PASSED, or the cause of the alarm."""
 
     lane: LaneId
     token: TokenId | None

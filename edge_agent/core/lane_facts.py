@@ -6,7 +6,7 @@ import msgspec
 
 from cart_protocol.ids import LaneId, OrderId, StaffId, TokenId
 from edge_agent.core import payment
-from edge_agent.core.events import LaneChecked, LaneReleased, NewId, StoreEvent
+from edge_agent.core.events import PASSED, LaneChecked, LaneReleased, NewId, StoreEvent
 from edge_agent.core.exit_check import ExitCheck
 from edge_agent.core.incident import raise_once
 from edge_agent.core.lane_admission import Admission
@@ -79,7 +79,7 @@ def _checked(context: LaneContext) -> list[StoreEvent]:
             lane=context.lane,
             token=context.token,
             order=context.order,
-            verdict=str(check.cause or "passed"),
+            verdict=str(check.cause or PASSED),
             expected=check.expected,
             measured=check.measured,
             tolerance=check.tolerance,

@@ -119,7 +119,7 @@ def place(
     if len({line.price.total.currency for line in basket.lines.values()}) > 1:
         return _cannot_price(shop, binding, new_id)
     priced = [(line, own_price(shop.books, line)) for line in basket.lines.values()]
-    lines = tuple(_order_line(shop.books, line, _lower(line.price, ours)) for line, ours in priced)
+    lines = tuple(_order_line(shop, line, _lower(line.price, ours)) for line, ours in priced)
     sequence = shop.orders.next_sequence(partition_of(binding.cart, shop.partitions))
     placed = OrderPlaced(
         order=OrderId(new_id()), number=order_number(sequence), sequence=sequence, session=binding.session,
@@ -168,21 +168,23 @@ def _lower(cart: LinePrice, ours: LinePrice | None) -> LinePrice:
     return ours if ours is not None and ours.total <= cart.total else cart
 
 
-def _order_line(books: Books, line: Line, price: LinePrice) -> OrderLine:
-    nominal, nominal_variance = _nominal(books, line)
+def _order_line(shop: Shop, line: Line, price: LinePrice) -> OrderLine:
+    nominal, nominal_variance = _nominal(shop, line)
     return OrderLine(
         line=line.line, product=line.product, name=line.name, quantity=line.quantity, mass=line.mass, nominal=nominal,
         nominal_variance=nominal_variance, price=price, tagged=line.tagged,
     )  # fmt: skip
 
 
-def _nominal(books: Books, line: Line) -> tuple[Mass, Variance]:
-    """Return the catalogue's mass of a line; for loose goods, or without a catalogue, what the cart weighed."""
-    prices = books.version(line.price.book_version) or books.latest
+def _nominal(shop: Shop, line: Line) -> tuple[Mass, Variance]:
+    """Return what a line should weigh, as was learned or as the catalogue says; otherwise what the cart weighed."""
+    prices = shop.books.version(line.price.book_version) or shop.books.latest
     product = prices.find(line.product) if prices else None
     if product is None or product.sold_by is SoldBy.KILOGRAM or product.mass == ZERO:
         return line.mass, Variance(0)
-    return Mass(product.mass * line.quantity), Variance(product.mass_variance * line.quantity)
+    known = shop.masses.of(product)
+    mass, variance = (known.mass, known.variance) if known else (product.mass, product.mass_variance)
+    return Mass(mass * line.quantity), Variance(variance * line.quantity)
 
 
 def _taxes(books: Books, lines: tuple[OrderLine, ...]) -> tuple[OrderTax, ...]:

@@ -14,6 +14,7 @@ from edge_agent.core import events as facts
 from edge_agent.core.cart_mirror import CartMirror
 from edge_agent.core.events import Fact
 from edge_agent.core.folds import Bindings, Books, Commands, Counts, Incidents, Orders, Tenders, Tokens, blotted
+from edge_agent.core.mass_model import MassModel
 
 
 class Shop:
@@ -34,6 +35,9 @@ class Shop:
         self.commands = Commands()
         self.books = Books()
         self.counts = Counts()
+        self.masses = MassModel()
+        self.weighed: set[OrderId] = set()
+        """Orders that passed a lane by weight and have not left yet."""
 
     def evolve(self, fact: Fact) -> None:
         """Apply one fact. Total: every fact applies to every shop."""
@@ -89,7 +93,27 @@ def _count_paid(shop: Shop, order_id: OrderId) -> None:
 
 def _exited(shop: Shop, event: facts.TokenBurned, at_ms: int) -> None:
     shop.counts.exits += 1
-    shop.orders.left(shop.tokens.by_id[event.token].order, at_ms)
+    order = shop.tokens.by_id[event.token].order
+    _learn(shop, order)
+    shop.orders.left(order, at_ms)
+
+
+def _learn(shop: Shop, order_id: OrderId) -> None:
+    """Learn from the lines of an order that passed the lane by weight and left."""
+    if order_id not in shop.weighed:
+        return
+    shop.weighed.discard(order_id)
+    prices = shop.books.latest
+    for line in shop.orders.by_id[order_id].placed.lines:
+        product = prices.find(line.product) if prices else None
+        if product is not None and line.quantity == 1:
+            shop.masses.learn(product, line.mass)
+
+
+def _checked(shop: Shop, event: facts.LaneChecked, _at_ms: int) -> None:
+    """Note an order whose weight is right, until it leaves or is found to be otherwise."""
+    if event.order is not None:
+        (shop.weighed.add if event.verdict == facts.PASSED else shop.weighed.discard)(event.order)
 
 
 _Apply = Callable[[Shop, Any, int], None]
@@ -113,7 +137,7 @@ _APPLY: dict[type, tuple[_Apply, ...]] = {
     facts.TenderRefunded: (lambda shop, event, _: shop.tenders.refunded(event),),
     facts.TokenIssued: (lambda shop, event, _: shop.tokens.issued(event),),
     facts.TokenBurned: (lambda shop, event, at_ms: shop.tokens.burned(event, at_ms), _exited),
-    facts.LaneChecked: (),
+    facts.LaneChecked: (_checked,),
     facts.LaneReleased: (),
     facts.IncidentRaised: (lambda shop, event, at_ms: shop.incidents.raised(event, at_ms),),
     facts.IncidentResolved: (lambda shop, event, _: shop.incidents.resolved(event),),

@@ -107,7 +107,7 @@ class Agent:
                 tasks.create_task(service, name=name)
                 for name, service in (
                     ("ingest", self.ingest.run()), ("fleet", self._fleet.run()), ("bind", self._bind.run()),
-                    ("levels", self.levels.run()),
+                    ("levels", self.levels.run()), ("prices", self._prices.run()),
                     ("settle", self.settle.run()), *((f"lane {lane.lane}", lane.run()) for lane in self.lanes),
                 )
             ]  # fmt: skip

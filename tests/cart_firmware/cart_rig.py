@@ -35,6 +35,7 @@ from cart_protocol.messages import (
     StoreBirth,
     StoreMessage,
 )
+from cart_protocol.pricing.learned_mass import NOTHING_LEARNED, LearnedMasses
 from cart_protocol.pricing.price_book import PriceBook
 from sim.virtual_time import SeededDice, VirtualClock, VirtualTimeLoop
 from tests.cart_firmware.corner_shop import BOOK, SESSION
@@ -261,10 +262,18 @@ def settings(folder: Path) -> Settings:
     )
 
 
-def issue(book: PriceBook, *, key: Ed25519PrivateKey = KEY) -> PriceBookIssue:
-    text = msgspec.json.encode(book).decode()
-    signature = base64.b64encode(key.sign(text.encode())).decode()
-    return PriceBookIssue(version=book.version, book=text, signature=signature)
+def issue(book: PriceBook, *, key: Ed25519PrivateKey = KEY, learned: LearnedMasses = NOTHING_LEARNED) -> PriceBookIssue:
+    def signed(text: bytes) -> str:
+        return base64.b64encode(key.sign(text)).decode()
+
+    text, masses = msgspec.json.encode(book), msgspec.json.encode(learned)
+    return PriceBookIssue(
+        version=book.version,
+        book=text.decode(),
+        signature=signed(text),
+        learned=masses.decode(),
+        learned_signature=signed(masses),
+    )
 
 
 def on_virtual_time(story: Callable[[VirtualTimeLoop], Coroutine[Any, Any, _Result]]) -> _Result:

@@ -21,8 +21,9 @@ from cart_protocol.basket import (
 )
 from cart_protocol.gs1.gtin import gtin_of
 from cart_protocol.ids import ProductId
-from cart_protocol.mass import grams
+from cart_protocol.mass import Mass, Variance, grams
 from cart_protocol.messages import BeginSession, EndSession, Freeze
+from cart_protocol.pricing.learned_mass import LearnedMass, LearnedMasses
 from cart_protocol.pricing.price_book import Recall
 from sim.virtual_time import VirtualTimeLoop
 from tests.cart_firmware.cart_rig import Rig, issue, on_virtual_time
@@ -436,5 +437,36 @@ def test_price_books_are_taken_only_signed_and_newer(tmp_path: Path) -> None:
         await rig.kill()
         await rig.start(online=False)
         assert rig.cart.show_case.view().book_version == 4
+
+    play(trip, tmp_path)
+
+
+def test_learned_masses_come_with_the_book_signed_and_newer_and_outlast_a_kill(tmp_path: Path) -> None:
+    tea = ProductId(gtin_of(TEA))
+
+    def learned(grams_of_tea: float, number: int) -> LearnedMasses:
+        mass = LearnedMass(product=tea, mass=grams(grams_of_tea), variance=Variance(4_000_000), weighings=number)
+        return LearnedMasses(issue=number, masses=(mass,))
+
+    async def trip(rig: Rig) -> None:
+        await rig.start()
+
+        def weighs() -> Mass:
+            prices = rig.cart.fuse.prices
+            assert prices is not None
+            return prices[tea].mass
+
+        rig.store.say(issue(BOOK, learned=learned(115, 30)))
+        await asyncio.sleep(1)
+        assert weighs() == grams(115)
+        forged = msgspec.structs.replace(issue(BOOK, learned=learned(900, 99)), learned_signature="AAAA")
+        rig.store.say(forged)
+        rig.store.say(issue(BOOK, learned=learned(90, 29)))
+        rig.store.say(issue(BOOK))
+        await asyncio.sleep(1)
+        assert weighs() == grams(115)
+        await rig.kill()
+        await rig.start(online=False)
+        assert weighs() == grams(115)
 
     play(trip, tmp_path)
