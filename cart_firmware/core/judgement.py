@@ -49,7 +49,7 @@ THRESHOLDS: dict[type[Story], Threshold] = {
 }
 _CLOSELY = 0.98
 """Several lines that left together are taken off only at this: sums of masses agree by chance far more often."""
-_WORTH_ASKING = 0.02
+_WORTH_ASKING = 0.05
 _MOST_TILES = 3
 
 
@@ -68,7 +68,7 @@ def judge(hypotheses: Iterable[Hypothesis]) -> Verdict:
     ranked = [stories[key] for key in sorted(posteriors, key=posteriors.__getitem__, reverse=True)]
     near = [story for story in ranked if fits(story)]
     believed = near[0] if near and near[0] is ranked[0] and _accepts(near[0], posteriors[near[0].key]) else None
-    choices = tuple(story for story in near if posteriors[story.key] >= _WORTH_ASKING and story.score > 0)
+    choices = tuple(story for story in near if posteriors[story.key] >= _WORTH_ASKING)
     return Verdict(believed, choices[:_MOST_TILES], posteriors)
 
 
