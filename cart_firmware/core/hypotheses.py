@@ -377,8 +377,7 @@ def _arrival(
     loose = [offer for offer in offers if offer.expected.mass is None]
     rest = Mass(_total(steps) - sum(offer.expected.mass or 0 for offer in offers))
     prior = scanned + _hand(scene, Way.IN) + sum(scene.clues.of(offer.product) for offer in offers)
-    # Pieces of one kind are put down together as a matter of course.
-    prior += _A_FURTHER_ONE * (len({offer.kind for offer in offers}) - 1) + _further_alike(offers)
+    prior += _A_FURTHER_ONE * (len({offer.kind for offer in offers}) - 1) + _how_many(scene, offers)
     story = Arrived(tuple(offer.scan for offer in offers), _shares(offers, rest))
     key = "in " + " + ".join(sorted(offer.kind for offer in offers))
     if not loose:
@@ -388,8 +387,10 @@ def _arrival(
         yield _told_by(steps, story, key, prior + log(_UNKNOWN_DENSITY) - log(rest / 1_000))
 
 
-def _further_alike(offers: Sequence[Offer]) -> float:
-    return log(0.5) * (len(offers) - len({offer.kind for offer in offers}))
+def _how_many(scene: Scene, offers: Sequence[Offer]) -> float:
+    """Of several of one kind that wait, any number is put down at once as likely as any other."""
+    kinds = {offer.kind for offer in offers}
+    return -sum(log(len(alike)) for alike in _alike(scene.offers) if alike[0].kind in kinds)
 
 
 def _noise_of(offers: Sequence[Offer]) -> Variance:
