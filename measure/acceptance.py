@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cart_firmware.core.acceptance import Evidence
+from cart_firmware.perception.evidence import with_evidence
+from cart_firmware.perception.look import Look
 from cart_firmware.perception.reading import Reading
 from cart_protocol.gs1.check_digit import check_digit
 from cart_protocol.gs1.gtin import expand_upc_e
@@ -68,7 +70,9 @@ def judge(
     """Return what the rule makes of a photograph, looked at for three frames."""
     evidence, taken, at_once = Evidence(), set[Code](), frozenset[Code]()
     for number in range(_FRAMES):
-        readings = list(read(_again(luma, dice) if number else luma))
+        frame = _again(luma, dice) if number else luma
+        look = Look(frame)
+        readings = [with_evidence(look, reading) for reading in read(frame)]
         likelihoods = {(one.symbology, one.payload): one.likelihood for one in readings if one.likelihood is not None}
         symbols = {(one.symbology, one.payload): _charged(code_of(one)) for one in readings}
         evidence.saw(number * _FRAME_US, symbols, likelihoods)

@@ -54,8 +54,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def judged(photographs: list[Photograph]) -> list[Verdict]:
     """Return what the cart would have charged for, each photograph before a cart that has seen nothing before."""
-    sold, dice = catalogue(photographs), np.random.default_rng(1)
-    return [judge(one.luma(), readings_of, code_of_reading, sold, dice) for one in photographs]
+    sold, dice, verdicts = catalogue(photographs), np.random.default_rng(1), list[Verdict]()
+    for photograph in photographs:
+        verdicts.append(judge(photograph.luma(), readings_of, code_of_reading, sold, dice))
+        _progress(len(verdicts), len(photographs), "judged")
+    return verdicts
 
 
 def ask(engines: dict[str, Engine], photographs: list[Photograph], repeat: int) -> dict[str, Answers]:
@@ -75,10 +78,14 @@ def ask(engines: dict[str, Engine], photographs: list[Photograph], repeat: int) 
                     answers[name].codes.append(codes)
         for name in names:
             answers[name].milliseconds.append(statistics.median(taken[name]))
-        if place % 20 == 0:
-            print(f"\r{place + 1} of {len(photographs)} photographs", end="", file=sys.stderr, flush=True)
-    print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
+        _progress(place + 1, len(photographs), "read")
     return answers
+
+
+def _progress(done: int, total: int, what: str) -> None:
+    line = f"{done} of {total} photographs {what}" if done < total else " " * 40 + "\r"
+    if done % 20 == 0 or done == total:
+        print(f"\r{line}", end="", file=sys.stderr, flush=True)
 
 
 # ── the engines ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,6 +211,9 @@ def disagree(answers: Answers, photographs: list[Photograph], *, unread: bool) -
             print(f"wrong  {photograph.collection}/{photograph.path.name}: read {code}, is {set(photograph.expected)}")
         if unread and not is_right(codes, photograph):
             print(f"unread {photograph.collection}/{photograph.path.name}: {set(photograph.expected)}")
+    for verdict, photograph in zip(answers.verdicts, photographs, strict=True):
+        for code in accepted_false(verdict, photograph):
+            print(f"accepted though wrong  {photograph.collection}/{photograph.path.name}: {code}")
 
 
 def by_collection(answers: dict[str, Answers], photographs: list[Photograph]) -> None:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cart_firmware.perception.reading import Picture
+from cart_firmware.perception.reading import Corners, Picture
 
 _CELL = 4
 _STRONG_SHARE = 0.97
@@ -67,6 +67,14 @@ class Region(msgspec.Struct, frozen=True):
     """Extent along the bars, in pixels: about their height."""
     weight: float
     """Energy that the region has in all; more is likelier."""
+
+    def outline(self) -> Corners:
+        """Return the rectangle's corners; which of them is the symbol's top left is not known."""
+        across = np.array([math.cos(self.angle), math.sin(self.angle)]) * self.across / 2
+        along = np.array([-math.sin(self.angle), math.cos(self.angle)]) * self.along / 2
+        offsets = (-across - along, across - along, across + along, along - across)
+        first, second, third, fourth = ((round(self.x + float(dx)), round(self.y + float(dy))) for dx, dy in offsets)
+        return (first, second, third, fourth)
 
     def filling(self, cells: int) -> float:
         """Return the share of the rectangle that so many cells cover."""

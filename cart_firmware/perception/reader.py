@@ -10,7 +10,8 @@ A frame has a deadline. What does not fit any more, by its pixels and by what th
 
 A patient reader tries every stage on every frame: for photographs. A quick one, for the stream of a camera, takes
 turns: one frame is read as a whole, the next by its regions. What one frame shows too blurred is read from several
-together, and a scene that stays the same and shows nothing is looked at less often.
+together, a scene that stays the same and shows nothing is looked at less often, and what was read is looked at again
+for evidence (see evidence).
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import msgspec
 import numpy as np
 
 from cart_firmware.perception.budget import Budget, Cost, Seconds
+from cart_firmware.perception.evidence import with_evidence
 from cart_firmware.perception.look import Look
 from cart_firmware.perception.reading import Picture, Reading
 from cart_firmware.perception.scene import Scene
@@ -76,12 +78,14 @@ class Reader:
             raise ValueError(f"a frame of {luma.dtype} {luma.shape}; expected uint8 of (height, width): see the camera")
         if not self._patient and self._scene.rests(luma):
             return ()
-        readings = self._examined(Look(luma), Budget(self._deadline_s, self._now))
+        look = Look(luma)
+        readings = self._examined(look, Budget(self._deadline_s, self._now))
         self._frames += 1
-        if readings:
-            self._scene.alive()
-            self._track.forget()
-        return readings
+        if not readings:
+            return ()
+        self._scene.alive()
+        self._track.forget()
+        return readings if self._patient else tuple(with_evidence(look, reading) for reading in readings)
 
     def _examined(self, look: Look, budget: Budget) -> tuple[Reading, ...]:
         tried = set[str]()
@@ -124,7 +128,7 @@ class Reader:
             yield EAN if self._barred else EAN_HALF
         elif place == 1:
             self._barred = bool(look.barred)
-            yield from (STRIPS, FINE, RESCUES[turn % _CHEAP], self._track if turn % 2 else STRONGEST)
+            yield from (STRIPS, FINE, RESCUES[turn % _CHEAP], STRONGEST, self._track)
         elif place == 2:
             yield EAN_HALF
             yield (QR, *_LINEAR)[turn % 3] if self._barred else QR

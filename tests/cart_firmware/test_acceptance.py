@@ -21,8 +21,8 @@ def test_the_order_of_frames_does_not_matter(symbol: Symbol, looks: list[float |
     assert belief(symbol, mixed, known=known) == belief(symbol, looks, known=known)
 
 
-@given(SYMBOLS, LOOKS, st.none() | st.floats(-50, 50), st.booleans(), st.integers(0, 4))
-def test_another_look_never_lowers_belief_and_a_contradiction_never_raises_it(
+@given(SYMBOLS, LOOKS, st.none() | st.floats(1, 50), st.booleans(), st.integers(0, 4))
+def test_a_look_that_does_not_disagree_never_lowers_belief_and_a_contradiction_never_raises_it(
     symbol: Symbol,
     looks: list[float | None],
     look: float | None,
@@ -86,3 +86,8 @@ def test_looks_long_apart_do_not_add_up() -> None:
     evidence.saw(0, [EAN])
     evidence.saw(800_000, [EAN])
     assert not evidence.accepts(EAN, known=True)
+
+
+def test_a_code_that_no_look_agrees_with_is_not_believed_however_often_it_is_read() -> None:
+    assert not accepted(EAN, [-20.0] * 8, known=True)
+    assert accepted(EAN, [-20.0, 25.0], known=True)
