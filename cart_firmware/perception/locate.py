@@ -32,6 +32,9 @@ _IN_LINE = math.cos(math.radians(2 * 10))
 _WIDEST_GAP = 0.4
 """Of the length of both halves together."""
 _LEAST_CELLS = 5
+_LEAST_SWING = 8
+"""A swing has at least this part of the difference between the darkest and the lightest place."""
+_LEAST_SWINGS = 10
 _LEAST_LENGTH = 20.0
 """Pixels of the reduced picture."""
 
@@ -102,11 +105,28 @@ def locate(luma: Picture, sieve: Sieve = CLEAR, limit: int = 3) -> tuple[Region,
     for patch in sorted(patches, key=lambda one: -one.energy):
         for region in cells.regions(patch):
             new = not any(_same_place(region, other) for other in distinct)
-            if new and region.across >= _LEAST_LENGTH and len(distinct) < limit:
+            if new and region.across >= _LEAST_LENGTH and len(distinct) < limit and _alternates(small, region):
                 distinct.append(region)
         if len(distinct) == limit:
             break
     return tuple(_enlarged(region, divisor) for region in (*_joined(distinct), *distinct)[:limit])
+
+
+def _alternates(small: Picture, region: Region) -> bool:
+    """Return whether brightness goes up and down along the middle of a region, as often as half a code has bars."""
+    across = np.array([math.cos(region.angle), math.sin(region.angle)])
+    along = np.array([-across[1], across[0]])
+    size = (round(region.across), 5)
+    start = np.array([region.x, region.y]) - across * (size[0] - 1) / 2 - along * (size[1] - 1) / 2
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid = cv2.warpAffine(
+        small, np.column_stack([across, along, start]), size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    profile = laid.sum(axis=0, dtype=np.int32)
+    least = (int(profile.max()) - int(profile.min())) / _LEAST_SWING
+    slope = np.sign(np.diff(profile))
+    turns = profile[np.flatnonzero(slope[1:] != slope[:-1]) + 1]
+    return int(np.count_nonzero(np.abs(np.diff(turns)) > least)) >= _LEAST_SWINGS
 
 
 def _joined(regions: list[Region]) -> Iterator[Region]:

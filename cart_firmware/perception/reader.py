@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from cart_firmware.perception.budget import Budget, Cost, Seconds
-from cart_firmware.perception.evidence import with_evidence
+from cart_firmware.perception.evidence import contradicted, with_evidence
 from cart_firmware.perception.look import Look
 from cart_firmware.perception.reading import Picture, Reading
 from cart_firmware.perception.scene import Scene
@@ -41,11 +41,17 @@ from cart_firmware.perception.stages import (
     Stage,
 )
 from cart_firmware.perception.track import Track
+from cart_firmware.perception.warm import warm
 
 DEADLINE_S: Seconds = 0.05
 """A frame of a camera with 20 per second."""
+_TRUSTED = frozenset({EAN_HALF.name, EAN.name, *(stage.name for stage in FAMILIES)})
+"""What finds a code by itself in a picture as it is, on several rows; the others look harder, and err more often."""
 _CHEAP = len(RESCUES) - 1
 """All but the last, the scanline decoder."""
+_ROUND = 4
+_IDLE = 2
+"""Rounds without bars: a fifth of a second each at 20 frames per second."""
 _LINEAR = (DATABAR, CODE_128_ITF)
 
 
@@ -58,11 +64,12 @@ class Reader:
     def __init__(
         self, *, patient: bool = False, deadline_s: Seconds = DEADLINE_S, now: Callable[[], Seconds] = lambda: 0.0
     ) -> None:
+        warm()
         self._patient, self._deadline_s, self._now = patient, deadline_s, now
         self._costs = {stage.name: Cost(stage.nanoseconds * 1e-3) for stage in (*STAGES, Track)}
         self._scene, self._track = Scene(), Track()
-        self._barred = True
-        """Whether bars were seen lately, read or not: without any, less is tried."""
+        self._without_bars = 0
+        """Rounds in which no bar-like region was found."""
         self._frames = 0
         self._lately: Stage | Track | None = None
         self.left_out: dict[str, int] = {}
@@ -107,6 +114,8 @@ class Reader:
                 break
             began = self._now()
             readings = attempt.read()
+            if stage.name not in _TRUSTED:
+                readings = _uncontradicted(look, readings)
             cost.learn(attempt.pixels, self._now() - began)
             found += (msgspec.structs.replace(reading, stage=stage.name) for reading in readings)
             if readings and not stage.goes_on:
@@ -122,15 +131,30 @@ class Reader:
             yield from self._in_turn(look)
 
     def _in_turn(self, look: Look) -> Iterator[Stage | Track]:
-        """A frame among many: as a whole, by its clear regions, for other families, by its faint regions."""
-        turn, place = divmod(self._frames, 4)
+        """A frame among many: as a whole, by its clear regions, for other families, by its faint regions.
+
+        Where no bars were seen for some rounds, every other turn of the last two is one more look at the whole.
+        """
+        turn, place = divmod(self._frames, _ROUND)
+        idle, odd = self._without_bars >= _IDLE, turn % 2
         if place == 0:
-            yield EAN if self._barred else EAN_HALF
+            yield EAN_HALF if idle else EAN
         elif place == 1:
-            self._barred = bool(look.barred)
+            self._without_bars = 0 if look.barred else self._without_bars + 1
             yield from (STRIPS, FINE, RESCUES[turn % _CHEAP], STRONGEST, self._track)
         elif place == 2:
             yield EAN_HALF
-            yield (QR, *_LINEAR)[turn % 3] if self._barred else QR
+            if not idle:
+                yield (QR, *_LINEAR)[turn % 3]
+            elif odd:
+                yield QR
+        elif idle and odd:
+            yield EAN_HALF
         else:
             yield from FAINT[: 1 + turn % len(FAINT)]
+
+
+def _uncontradicted(look: Look, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
+    """Return the readings without those in whose place the picture shows other digits."""
+    compared = (with_evidence(look, reading) for reading in readings)
+    return tuple(reading for reading in compared if not contradicted(reading))

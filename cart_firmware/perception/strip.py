@@ -44,13 +44,13 @@ class Strip(msgspec.Struct, frozen=True):
         return round(x), round(y)
 
 
-def rectify(luma: Picture, region: Region, columns: int) -> Strip:
+def rectify(luma: Picture, region: Region, columns: int, interpolation: int = cv2.INTER_CUBIC) -> Strip:
     """Return the region as a strip of about `columns` columns, at most three and at least half a column per pixel."""
     length = region.across * (1 + 2 * _MARGIN) + 8
     height = max(8.0, region.along * 0.9)
     scale = min(3.0, max(0.5, columns / length))
     fine = max(1.0, scale)
-    laid, to_frame = _turned(luma, region, fine, (round(length * fine), round(height)))
+    laid, to_frame = _turned(luma, region, fine, (round(length * fine), round(height)), interpolation)
     size = (max(8, round(length * scale)), min(_MOST_ROWS, max(_FEWEST_ROWS, round(height))))
     if size[0] < laid.shape[1] or size[1] < laid.shape[0]:
         to_frame = to_frame @ _enlarging(laid.shape[1] / size[0], laid.shape[0] / size[1])
@@ -58,13 +58,15 @@ def rectify(luma: Picture, region: Region, columns: int) -> Strip:
     return Strip(laid, to_frame, 1 / scale)
 
 
-def _turned(luma: Picture, region: Region, fine: float, size: tuple[int, int]) -> tuple[Picture, NDArray[np.float64]]:
+def _turned(
+    luma: Picture, region: Region, fine: float, size: tuple[int, int], interpolation: int
+) -> tuple[Picture, NDArray[np.float64]]:
     """Cut out with no pixel left unseen, so that what is reduced afterwards is a mean and no sample."""
     cosine, sine = math.cos(region.angle), math.sin(region.angle)
     right, down = np.array([cosine, sine]) / fine, np.array([-sine, cosine])
     origin = np.array([region.x, region.y]) - right * (size[0] - 1) / 2 - down * (size[1] - 1) / 2
     to_frame = np.column_stack([right, down, origin])
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    flags = interpolation | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(luma, to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(laid, np.uint8), to_frame
 
@@ -74,7 +76,8 @@ def levelled(luma: Picture, region: Region) -> Region | None:
 
     The locator's cells are coarse: its direction may be off by some degrees, which smears bars when rows are averaged.
     """
-    strip = rectify(luma, msgspec.structs.replace(region, along=min(region.along, _ROUGH_ROWS)), _ROUGH_COLUMNS)
+    band = msgspec.structs.replace(region, along=min(region.along, _ROUGH_ROWS))
+    strip = rectify(luma, band, _ROUGH_COLUMNS, cv2.INTER_LINEAR)
     if swings(strip.luma) < _LEAST_SWINGS:
         return None
     gx, gy = cv2.spatialGradient(strip.luma)
