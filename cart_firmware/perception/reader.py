@@ -1,6 +1,6 @@
 """Barcodes in a picture: which code, read how, and where. Stages, cheapest first, ending at the first that reads.
 
-    ean-half, ean       the frame (every second row, every row), EAN/UPC alone, without turned and reduced copies
+    ean-sparse, ean     the frame (every fourth row, every row), EAN/UPC alone, without turned and reduced copies
     strip …             bar-like regions laid straight (locate, strip), all linear families; then with sharpening, at
                         other scales, with the other library, with the blur undone, by our own scanline decoder
     faint …             the same for regions of a coarser and more tolerant search
@@ -28,14 +28,13 @@ from cart_firmware.perception.stages import (
     CODE_128_ITF,
     DATABAR,
     EAN,
-    EAN_HALF,
+    EAN_SPARSE,
     FAINT,
     FAMILIES,
     FINE,
     QR,
     RESCUES,
     RESORTS,
-    STAGES,
     STRIPS,
     STRONGEST,
     Stage,
@@ -45,7 +44,7 @@ from cart_firmware.perception.warm import warm
 
 DEADLINE_S: Seconds = 0.05
 """A frame of a camera with 20 per second."""
-_TRUSTED = frozenset({EAN_HALF.name, EAN.name, *(stage.name for stage in FAMILIES)})
+_TRUSTED = frozenset({EAN_SPARSE.name, EAN.name, *(stage.name for stage in FAMILIES)})
 """What finds a code by itself in a picture as it is, on several rows; the others look harder, and err more often."""
 _CHEAP = len(RESCUES) - 1
 """All but the last, the scanline decoder."""
@@ -66,7 +65,7 @@ class Reader:
     ) -> None:
         warm()
         self._patient, self._deadline_s, self._now = patient, deadline_s, now
-        self._costs = {stage.name: Cost(stage.nanoseconds * 1e-3) for stage in (*STAGES, Track)}
+        self._costs = dict[str, Cost]()
         self._scene, self._track = Scene(), Track()
         self._without_bars = 0
         """Rounds in which no bar-like region was found."""
@@ -107,7 +106,8 @@ class Reader:
         return ()
 
     def _tried(self, stage: Stage | Track, look: Look, budget: Budget) -> tuple[Reading, ...]:
-        cost, found = self._costs[stage.name], list[Reading]()
+        cost = self._costs.get(stage.name) or self._costs.setdefault(stage.name, Cost(stage.nanoseconds * 1e-3))
+        found = list[Reading]()
         for attempt in stage.attempts(look):
             if not budget.allows(cost, attempt.pixels):
                 self.left_out[stage.name] = self.left_out.get(stage.name, 0) + 1
@@ -126,7 +126,7 @@ class Reader:
         if self._lately is not None:
             yield self._lately
         if self._patient:
-            yield from (EAN_HALF, EAN, STRIPS, *FAMILIES, *RESCUES, *FAINT, *RESORTS)
+            yield from (EAN_SPARSE, EAN, STRIPS, *FAMILIES, *RESCUES, *FAINT, *RESORTS)
         else:
             yield from self._in_turn(look)
 
@@ -138,18 +138,18 @@ class Reader:
         turn, place = divmod(self._frames, _ROUND)
         idle, odd = self._without_bars >= _IDLE, turn % 2
         if place == 0:
-            yield EAN_HALF if idle else EAN
+            yield EAN_SPARSE if idle else EAN
         elif place == 1:
             self._without_bars = 0 if look.barred else self._without_bars + 1
             yield from (STRIPS, FINE, RESCUES[turn % _CHEAP], STRONGEST, self._track)
         elif place == 2:
-            yield EAN_HALF
+            yield EAN_SPARSE
             if not idle:
                 yield (QR, *_LINEAR)[turn % 3]
             elif odd:
                 yield QR
         elif idle and odd:
-            yield EAN_HALF
+            yield EAN_SPARSE
         else:
             yield from FAINT[: 1 + turn % len(FAINT)]
 

@@ -81,7 +81,7 @@ def _slightly_sharpened(luma: Picture) -> Picture:
     return sharpened(luma, 1.5, 2)
 
 
-EAN_HALF = Whole("ean-half", Zxing(_EAN_UPC), 2.0, every=2)
+EAN_SPARSE = Whole("ean-sparse", Zxing(_EAN_UPC), 2.0, every=4)
 EAN = Whole("ean", Zxing(_EAN_UPC), 2.0)
 STRIPS = OnStrips("strip", Zxing(_LINEAR), 5.0, goes_on=True)
 FINE = OnStrips("strip-fine", Zxing(_LINEAR), 10.0, columns=800, prepare=_slightly_sharpened)
@@ -114,4 +114,4 @@ FAMILIES = (
 RESORTS = (Whole("qr-zbar", Zbar("QRCODE"), 30.0), Whole("ean-zbar", Zbar("EAN13,EAN8,UPCA,UPCE"), 30.0))
 
 Stage = Whole | OnStrips
-STAGES: tuple[Stage, ...] = (EAN_HALF, EAN, STRIPS, STRONGEST, *RESCUES, *FAINT, *FAMILIES, *RESORTS)
+STAGES: tuple[Stage, ...] = (EAN_SPARSE, EAN, STRIPS, STRONGEST, *RESCUES, *FAINT, *FAMILIES, *RESORTS)
