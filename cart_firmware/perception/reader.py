@@ -94,18 +94,20 @@ class Reader:
         return readings if self._patient else tuple(with_evidence(look, reading) for reading in readings)
 
     def _examined(self, look: Look, budget: Budget) -> tuple[Reading, ...]:
-        tried = set[str]()
+        tried, doubted = set[str](), dict[bytes, str]()
         for stage in self._stages(look):
             if stage.name in tried:
                 continue
             tried.add(stage.name)
-            if readings := self._tried(stage, look, budget):
+            if readings := self._tried(stage, look, budget, doubted):
                 self._lately = stage
                 return readings
         self._lately = None
         return ()
 
-    def _tried(self, stage: Stage | Track, look: Look, budget: Budget) -> tuple[Reading, ...]:
+    def _tried(
+        self, stage: Stage | Track, look: Look, budget: Budget, doubted: dict[bytes, str]
+    ) -> tuple[Reading, ...]:
         cost = self._costs.get(stage.name) or self._costs.setdefault(stage.name, Cost(stage.nanoseconds * 1e-3))
         found = list[Reading]()
         for attempt in stage.attempts(look):
@@ -115,7 +117,7 @@ class Reader:
             began = self._now()
             readings = attempt.read()
             if stage.name not in _TRUSTED:
-                readings = _uncontradicted(look, readings)
+                readings = _without_doubt(look, readings, stage.name, doubted)
             cost.learn(attempt.pixels, self._now() - began)
             found += (msgspec.structs.replace(reading, stage=stage.name) for reading in readings)
             if readings and not stage.goes_on:
@@ -154,7 +156,16 @@ class Reader:
             yield from FAINT[: 1 + turn % len(FAINT)]
 
 
-def _uncontradicted(look: Look, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
-    """Return the readings without those in whose place the picture shows other digits."""
-    compared = (with_evidence(look, reading) for reading in readings)
-    return tuple(reading for reading in compared if not contradicted(reading))
+def _without_doubt(
+    look: Look, readings: tuple[Reading, ...], stage: str, doubted: dict[bytes, str]
+) -> tuple[Reading, ...]:
+    """Return the readings without those in whose place the picture shows other digits, unless two stages say the same.
+
+    `doubted` has the stage that said each of those first, in this frame.
+    """
+    compared = [with_evidence(look, reading) for reading in readings]
+    return tuple(
+        reading
+        for reading in compared
+        if not contradicted(reading) or doubted.setdefault(reading.payload, stage) != stage
+    )
