@@ -63,9 +63,10 @@ def sight(blur: Blur, modules: int, samples: int, begin: float, per_module: int 
 
     Sample i lies at (i + 0.5) / per_module + begin, in modules from the row's start. Shared: do not write to it.
     """
-    x = (np.arange(samples) + 0.5) / per_module + begin
-    j = np.arange(modules)[:, None]
-    return (cumulative(x - j, blur) - cumulative(x - j - 1, blur)).astype(np.float32)
+    first = per_module * (modules - 1)
+    x = (np.arange(-first, samples) + 0.5) / per_module + begin
+    of_one = (cumulative(x, blur) - cumulative(x - 1, blur)).astype(np.float32)  # the same for all, moved along
+    return np.asarray(of_one[first + np.arange(samples) - per_module * np.arange(modules)[:, None]], np.float32)
 
 
 FLAT_DIGITS = DIGITS.reshape(-1, DIGIT_MODULES)

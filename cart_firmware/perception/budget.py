@@ -21,7 +21,7 @@ class Cost(msgspec.Struct):
     def learn(self, pixels: int, took: Seconds) -> None:
         """Follow upwards at once and downwards slowly: a stage that was once slow is trusted less for a while."""
         seen = took / max(pixels, 1) * 1e6
-        weight = 0.5 if seen > self.per_megapixel else _MEMORY
+        weight = 1.0 if seen > self.per_megapixel else _MEMORY
         self.per_megapixel += weight * (seen - self.per_megapixel)
 
 

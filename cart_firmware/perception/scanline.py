@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from cart_firmware.perception.alignment import Placement, level, placements
 from cart_firmware.perception.blur import FLAT_DIGITS, SAMPLES, Blur, Waveform, contrast, sight
-from cart_firmware.perception.ean_model import DIGIT_MODULES, Layout, Symbology
+from cart_firmware.perception.ean_model import DIGIT_MODULES, LAYOUTS, Layout, Symbology
 from cart_firmware.perception.trellis import DigitCosts, Word, allowed, best_word, cheapest
 
 BLURS = tuple(Blur(sigma, 0.25) for sigma in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.1)) + tuple(
@@ -174,6 +174,13 @@ def decode(strips: Sequence[NDArray[np.uint8]]) -> Estimate | None:
     """
     sure = (reading.estimate() for reading in read(fused([profile(strip) for strip in strips])) if reading.sure())
     return next(sure, None)
+
+
+def prepare() -> None:
+    """Make the tables of all blurs and layouts, which `decode` would make when it first needs each."""
+    for layout, blur in product(LAYOUTS, BLURS):
+        _sights(layout, (blur,))
+        _whole((blur,), layout.modules, _places(layout).size)
 
 
 def read(line: Waveform) -> Iterator[Reading]:

@@ -85,8 +85,8 @@ EAN_SPARSE = Whole("ean-sparse", Zxing(_EAN_UPC), 2.0, every=4)
 EAN = Whole("ean", Zxing(_EAN_UPC), 2.0)
 STRIPS = OnStrips("strip", Zxing(_LINEAR), 5.0, goes_on=True)
 FINE = OnStrips("strip-fine", Zxing(_LINEAR), 10.0, columns=800, prepare=_slightly_sharpened)
-LIKELIEST = OnStrips("strip-likeliest", Likeliest(), 300.0)
-STRONGEST = OnStrips("strip-strongest", Likeliest(), 300.0, most=1)
+LIKELIEST = OnStrips("strip-likeliest", Likeliest(), 700.0)
+STRONGEST = OnStrips("strip-strongest", Likeliest(), 700.0, most=1)
 RESCUES = (
     OnStrips("strip-sharp-zbar", Zbar(_ZBAR_LINEAR), 40.0, prepare=_slightly_sharpened),
     FINE,
@@ -99,7 +99,7 @@ RESCUES = (
 FAINT = (
     OnStrips("faint", Zxing(_LINEAR), 5.0, regions="faint"),
     OnStrips("faint-sharp-zbar", Zbar(_ZBAR_LINEAR), 40.0, prepare=_slightly_sharpened, regions="faint"),
-    OnStrips("faint-likeliest", Likeliest(), 300.0, regions="faint", most=1),
+    OnStrips("faint-likeliest", Likeliest(), 700.0, regions="faint", most=1),
 )
 QR = Whole("qr", Zxing("QRCode", thorough=True), 2.0)
 DATABAR = Whole("databar", Zxing("DataBar", thorough=True), 10.0)

@@ -1,4 +1,4 @@
-"""Tables that the first frame would otherwise wait for: a third of a second of it."""
+"""Tables that the first frame would otherwise wait for: a sixth of a second of it."""
 
 from functools import lru_cache
 
@@ -9,6 +9,7 @@ from cart_firmware.perception.ean_model import Symbology, encode
 from cart_firmware.perception.evidence import with_evidence
 from cart_firmware.perception.look import Look
 from cart_firmware.perception.reading import Reading
+from cart_firmware.perception.scanline import prepare
 
 _ONE_OF_EACH: tuple[tuple[str, Symbology], ...] = (
     ("4006381333931", "EAN13"),
@@ -22,7 +23,8 @@ _ROWS = 60
 
 @lru_cache(maxsize=1)
 def warm() -> None:
-    """Read one code of each kind, drawn; the second call does nothing."""
+    """Make the tables, and read one code of each kind, drawn; the second call does nothing."""
+    prepare()
     for digits, symbology in _ONE_OF_EACH:
         layout, family, word = encode(digits, symbology)
         row = np.repeat(np.pad(layout.row(family, word), _QUIET), _MODULE)
