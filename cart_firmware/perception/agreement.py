@@ -23,7 +23,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
-from cart_firmware.perception.blur import FLAT_DIGITS, SAMPLES, Blur, Waveform, sight
+from cart_firmware.perception.blur import FLAT_DIGITS, SAMPLES, Blur, Waveform, sight, smooth_terms
 from cart_firmware.perception.ean_model import DIGIT_MODULES, Layout, Symbology, encode
 from cart_firmware.perception.reading import Corners, Picture
 
@@ -209,7 +209,7 @@ def _expected(digits: str, symbology: Symbology) -> _Expected | None:
         return None
     row = layout.row(family, word)
     waves = np.stack([row @ sight(blur, row.size, _samples(layout), -_SIDE) for blur in _BLURS])
-    smooth = np.broadcast_to(_smooth(layout, _LEVEL_TERMS), (len(waves), _samples(layout), _LEVEL_TERMS))
+    smooth = np.broadcast_to(smooth_terms(_samples(layout), _LEVEL_TERMS), (len(waves), _samples(layout), _LEVEL_TERMS))
     terms = np.concatenate([smooth, smooth * waves[:, :, None]], axis=2)
     heard = terms.transpose(0, 2, 1) * _counted(layout)
     first, size = _cut(layout)
@@ -223,12 +223,6 @@ def _expected(digits: str, symbology: Symbology) -> _Expected | None:
 
 def _samples(layout: Layout) -> int:
     return (layout.modules + 2 * _SIDE) * SAMPLES
-
-
-@lru_cache(maxsize=16)
-def _smooth(layout: Layout, terms: int) -> Waveform:
-    """Return Chebyshev polynomials over the symbol and its sides: samples x terms."""
-    return chebyshev.chebvander(np.linspace(-1, 1, _samples(layout)), terms - 1).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -382,7 +376,7 @@ def _fitted(seen: Waveform, word: _Expected) -> _Fitted:
     factors = parts[best, :, 0].astype(np.float32)
     model = word.terms[best] @ factors
     error = seen - model
-    smooth = _smooth(word.layout, _LEVEL_TERMS)
+    smooth = smooth_terms(_samples(word.layout), _LEVEL_TERMS)
     light, step = smooth @ factors[:_LEVEL_TERMS], smooth @ factors[_LEVEL_TERMS:]
     return _Fitted(best, model, light, step, float(error * error @ counted) / np.count_nonzero(counted))
 
@@ -398,7 +392,7 @@ def _shift(seen: Waveform, model: Waveform, layout: Layout) -> Waveform:
     slope = np.zeros_like(seen)
     np.subtract(seen[2:], seen[:-2], out=slope[1:-1])
     slope *= _counted(layout) / 2
-    smooth = _smooth(layout, _SHIFT_TERMS)
+    smooth = smooth_terms(_samples(layout), _SHIFT_TERMS)
     pull = smooth * slope[:, None]
     moves = np.linalg.solve(pull.T @ pull + _STIFFNESS * (float(slope @ slope) + 1e-6), (model - seen) @ pull)
     return np.clip(smooth @ moves.astype(np.float32), -_MOST_SHIFT, _MOST_SHIFT)

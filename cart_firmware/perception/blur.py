@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import msgspec
 import numpy as np
+from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from cart_firmware.perception.ean_model import DIGIT_MODULES, DIGITS, SET_A
@@ -67,6 +68,12 @@ def sight(blur: Blur, modules: int, samples: int, begin: float, per_module: int 
     x = (np.arange(-first, samples) + 0.5) / per_module + begin
     of_one = (cumulative(x, blur) - cumulative(x - 1, blur)).astype(np.float32)  # the same for all, moved along
     return np.asarray(of_one[first + np.arange(samples) - per_module * np.arange(modules)[:, None]], np.float32)
+
+
+@lru_cache(maxsize=32)
+def smooth_terms(samples: int, terms: int) -> Waveform:
+    """Return Chebyshev polynomials over a row of samples, by which brightness or place may vary: samples x terms."""
+    return chebyshev.chebvander(np.linspace(-1, 1, samples), terms - 1).astype(np.float32)
 
 
 FLAT_DIGITS = DIGITS.reshape(-1, DIGIT_MODULES)

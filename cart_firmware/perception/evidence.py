@@ -26,8 +26,11 @@ def with_evidence(look: Look, reading: Reading) -> Reading:
 
     The likelihood is positive where the picture shows that code better than any other (nats, see agreement), zero or
     less where it does not: then the decoder erred, or glare and creases hide some digits. It stays None where the code
-    is too small in the picture to tell, and for families whose own error detection is stronger than any look.
+    is too small in the picture to tell, and for families whose own error detection is stronger than any look. A reading
+    that has its evidence is returned as it is.
     """
+    if reading.sharpness is not None:
+        return reading
     sharp = sharpness(look.luma, reading.corners)
     if reading.symbology not in _EAN_UPC or reading.likelihood is not None:
         return msgspec.structs.replace(reading, sharpness=sharp)

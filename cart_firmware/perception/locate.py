@@ -123,10 +123,14 @@ def _alternates(small: Picture, region: Region) -> bool:
         small, np.column_stack([across, along, start]), size, flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
     profile = laid.sum(axis=0, dtype=np.int32)
-    least = (int(profile.max()) - int(profile.min())) / _LEAST_SWING
+    return swings(profile, (int(profile.max()) - int(profile.min())) / _LEAST_SWING) >= _LEAST_SWINGS
+
+
+def swings(profile: NDArray[np.int32] | NDArray[np.float64], least: float) -> int:
+    """Return how often a line goes from dark to light or back, by more than `least`."""
     slope = np.sign(np.diff(profile))
     turns = profile[np.flatnonzero(slope[1:] != slope[:-1]) + 1]
-    return int(np.count_nonzero(np.abs(np.diff(turns)) > least)) >= _LEAST_SWINGS
+    return int(np.count_nonzero(np.abs(np.diff(turns)) > least))
 
 
 def _joined(regions: list[Region]) -> Iterator[Region]:

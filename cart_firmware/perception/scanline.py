@@ -26,7 +26,7 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from cart_firmware.perception.alignment import Placement, level, placements
-from cart_firmware.perception.blur import FLAT_DIGITS, SAMPLES, Blur, Waveform, contrast, sight
+from cart_firmware.perception.blur import FLAT_DIGITS, SAMPLES, Blur, Waveform, contrast, sight, smooth_terms
 from cart_firmware.perception.ean_model import DIGIT_MODULES, LAYOUTS, Layout, Symbology
 from cart_firmware.perception.trellis import DigitCosts, Word, allowed, best_word, cheapest
 
@@ -38,7 +38,7 @@ _FIRST_BLURS = (BLURS[1], BLURS[2], BLURS[3], BLURS[4], BLURS[6], BLURS[8])
 """Tried before any digit is known."""
 LEAST_RATIO = {"EAN13": 11.0, "EAN8": 12.0, "UPCE": 12.0}
 """Log-likelihood by which the best word must beat the second best, in nats. On 1,068 photographs, wrong words that pass
-all other gates reach 4.0; but for a code with its end under a finger, completed by its check digit: 15.7. Short symbols
+all other gates reach 4.0, on degraded copies of them 10.4; a code with its end under a finger has 15.7. Short symbols
 are found more easily in what is none: 10.5 once in 4,272 random lines and other linear codes."""
 LEAST_FIT = 0.92
 """Correlation of the line with the word's waveform, levels apart. Right words reach 0.92 to 0.99."""
@@ -79,9 +79,9 @@ class Estimate(msgspec.Struct, frozen=True):
     ratio: float
     """Log-likelihood ratio against the second best valid code, in nats."""
     fit: float
-    """Correlation of the line with the code's waveform, 0 to 1; the least of several strips."""
+    """Correlation of the line with the code's waveform, 0 to 1."""
     blur: float
-    """Spread (standard deviation) of the blur in modules; of the first strip."""
+    """Spread (standard deviation) of the blur in modules."""
     module_px: float
     """Mean width of a module in columns of the first strip."""
     columns: tuple[float, float]
@@ -279,7 +279,7 @@ def _laid_on(first: Waveform, other: Waveform, columns: NDArray[np.float64]) -> 
 
     A quarter of a module between two blurred lines would blur their mean further.
     """
-    smooth = _smooth(first.size, _LAYING_TERMS)
+    smooth = smooth_terms(first.size, _LAYING_TERMS)
     seen = _as_bright(first, _at(other, columns))
     for _ in range(_LAYING_ROUNDS):
         pull = smooth * np.gradient(seen)[:, None]
@@ -459,12 +459,6 @@ _LEVEL_TERMS = 3
 """Brightness and contrast vary along the symbol as parabolas do."""
 
 
-@lru_cache(maxsize=16)
-def _smooth(samples: int, terms: int) -> Waveform:
-    """Return Chebyshev polynomials over the symbol: samples x terms."""
-    return chebyshev.chebvander(np.linspace(-1, 1, samples), terms - 1).astype(np.float32)
-
-
 @lru_cache(maxsize=64)
 def _whole(blurs: tuple[Blur, ...], modules: int, samples: int) -> Waveform:
     """Return what the samples of a whole symbol see of its modules, the blurs side by side."""
@@ -474,7 +468,7 @@ def _whole(blurs: tuple[Blur, ...], modules: int, samples: int) -> Waveform:
 def _levelled(seen: Waveform, row: Waveform, blurs: tuple[Blur, ...]) -> _Levels:
     """Return the blur and the levels with which a row of modules explains what was seen best."""
     waves = (row @ _whole(blurs, row.size, seen.size)).reshape(len(blurs), seen.size)
-    smooth = _smooth(seen.size, _LEVEL_TERMS)
+    smooth = smooth_terms(seen.size, _LEVEL_TERMS)
     level_terms = np.broadcast_to(smooth, (len(waves), *smooth.shape))
     terms = np.concatenate([level_terms, smooth * waves[..., None], (waves * (1 - waves))[..., None]], axis=2)
     gram = terms.mT @ terms + _RIDGE * seen.size * np.eye(terms.shape[2], dtype=np.float32)
@@ -528,7 +522,7 @@ def _shift(line: Waveform, columns: NDArray[np.float64], levels: _Levels) -> NDA
     """Return by how many columns to move each sample, smoothly, so that the line comes closer to the model."""
     slope = _at(line, columns + 0.5) - _at(line, columns - 0.5)
     error = levels.model - _at(line, columns)
-    smooth = _smooth(columns.size, _SHIFT_TERMS)
+    smooth = smooth_terms(columns.size, _SHIFT_TERMS)
     pull = smooth * slope[:, None]
     moves = np.linalg.solve(pull.T @ pull + _STIFFNESS * float(np.square(slope).sum() + 1e-6), pull.T @ error)
     limit = 0.4 * abs(float(columns[-1] - columns[0])) / columns.size * SAMPLES

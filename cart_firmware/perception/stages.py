@@ -114,4 +114,3 @@ FAMILIES = (
 RESORTS = (Whole("qr-zbar", Zbar("QRCODE"), 30.0), Whole("ean-zbar", Zbar("EAN13,EAN8,UPCA,UPCE"), 30.0))
 
 Stage = Whole | OnStrips
-STAGES: tuple[Stage, ...] = (EAN_SPARSE, EAN, STRIPS, STRONGEST, *RESCUES, *FAINT, *FAMILIES, *RESORTS)

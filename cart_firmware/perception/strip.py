@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cart_firmware.perception.locate import Region
+from cart_firmware.perception.locate import Region, swings
 from cart_firmware.perception.reading import Corner, Picture
 
 _MARGIN = 0.18
@@ -36,8 +36,6 @@ class Strip(msgspec.Struct, frozen=True):
 
     luma: Picture
     to_frame: NDArray[np.float64]
-    pixels_per_column: float
-    """Frame pixels that one column spans."""
 
     def in_frame(self, column: float, row: float) -> Corner:
         x, y = self.to_frame @ (column, row, 1.0)
@@ -55,7 +53,7 @@ def rectify(luma: Picture, region: Region, columns: int, interpolation: int = cv
     if size[0] < laid.shape[1] or size[1] < laid.shape[0]:
         to_frame = to_frame @ _enlarging(laid.shape[1] / size[0], laid.shape[0] / size[1])
         laid = np.asarray(cv2.resize(laid, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return Strip(laid, to_frame, 1 / scale)
+    return Strip(laid, to_frame)
 
 
 def _turned(
@@ -78,7 +76,7 @@ def levelled(luma: Picture, region: Region) -> Region | None:
     """
     band = msgspec.structs.replace(region, along=min(region.along, _ROUGH_ROWS))
     strip = rectify(luma, band, _ROUGH_COLUMNS, cv2.INTER_LINEAR)
-    if swings(strip.luma) < _LEAST_SWINGS:
+    if _swings(strip.luma) < _LEAST_SWINGS:
         return None
     gx, gy = cv2.spatialGradient(strip.luma)
     right, down = strip.to_frame[:, 0], strip.to_frame[:, 1]
@@ -142,15 +140,11 @@ def refocused(luma: Picture, blur: float) -> Picture:
     return np.repeat(np.clip((sharp - dark) * (220 / max(1.0, light - dark)) + 18, 0, 255).astype(np.uint8), 8, axis=0)
 
 
-def swings(luma: Picture) -> int:
+def _swings(luma: Picture) -> int:
     """Return how often the strip's mean row goes from dark to light or back, by a sixth of its contrast or more.
 
     An EAN-13 has 60 edges, an EAN-8 44, a UPC-E 34; half of them remain under strong blur.
     """
     profile = luma.mean(axis=0)
     dark, light = np.percentile(profile, (5, 95))
-    if light - dark < _LEAST_CONTRAST:
-        return 0
-    slope = np.sign(np.diff(profile))
-    turns = np.flatnonzero(slope[1:] != slope[:-1]) + 1
-    return int(np.count_nonzero(np.abs(np.diff(profile[turns])) > (light - dark) / 6))
+    return 0 if light - dark < _LEAST_CONTRAST else swings(profile, (light - dark) / 6)
