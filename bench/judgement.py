@@ -128,7 +128,7 @@ def _groups(near: list[int], most: int) -> list[tuple[int, ...]]:
 def _total_errors(played: Trip, outcome: Outcome) -> list[float]:
     """Return by how much the detector's total was wrong, once a second while everything was settled."""
     errors, last = [], -1.0
-    for at_s, total_mg in outcome.totals:
+    for at_s, total_mg, _ in outcome.levels:
         if at_s - last >= 1.0 and _untouched(played, at_s):
             last = at_s
             errors.append(abs(total_mg - played.truth.total_mg(at_s)))

@@ -2,8 +2,9 @@
 
     scripts/bench trips [--minutes 600] [--seed 7] [--json]
 
-How a detector is judged is told in bench/judgement.py. A tenth of the time more is played on cells that run away, to
-see whether the weigher doubts them, and only them.
+How a detector is judged is told in bench/judgement.py, and in bench/baskets.py what the cart's list and its questions
+become with its steps: as many minutes more, of trips without thieves. A tenth of the time more is played on cells that
+run away, to see whether the weigher doubts them, and only them.
 """
 
 import argparse
@@ -11,19 +12,25 @@ import concurrent.futures
 import json
 import multiprocessing
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
+from bench.baskets import Bill, bill
 from bench.detectors import DETECTORS
 from bench.judgement import Score, figures, judge
 from sim.trips import Settings, trip
 
-BARS = {"matched_pct": 97.0, "unexplained_per_min": 0.3, "total_p95_g": 10.0, "latency_p50_s": 1.0, "cpu_pct": 5.0}
+BARS = {"matched_pct": 97.0, "unexplained_per_min": 0.3, "total_p95_g": 10.0, "latency_p50_s": 1.0, "cpu_pct": 5.0,
+        "wrong_per_1000": 1.0, "prompts_per_20": 1.0}  # fmt: skip
 """Of issue and design: the first is a least, the others are most."""
 OURS = "weigher"
 _MINUTES = 10.0
 _RUNS_AWAY_G_PER_MIN = 12.0
+_RULES_SHARE = 10
+"""Of the honest trips a rule's steps become lists in one of so many: the core has a hundred times our questions."""
+_SEEDS_APART = 1_000_003
 
 
 def main(arguments: list[str]) -> int:
@@ -40,40 +47,68 @@ def main(arguments: list[str]) -> int:
     broken = Settings(drift=not options.no_drift, runs_away_g_per_min=_RUNS_AWAY_G_PER_MIN)
     found = measure(options.minutes, options.seed, sound, processes=options.processes)
     away = measure(options.minutes / 10, options.seed, broken, processes=options.processes)[OURS]
+    honest = msgspec.structs.replace(sound, frauds=False)
+    lists = shop(options.minutes, options.seed, honest, processes=options.processes)
     show(found, away)
+    show_lists(lists)
     if options.json:
         result = {"bench": "trips", "minutes": options.minutes, "seed": options.seed, "bars": BARS}
         detectors = {name: figures(score) for name, score in found.items()}
-        print(json.dumps(result | {"detectors": detectors, "running_away": figures(away)}))
+        bills = {name: msgspec.to_builtins(each) | each.rates() for name, each in lists.items()}
+        print(json.dumps(result | {"detectors": detectors, "running_away": figures(away), "lists": bills}))
     return 0
 
 
 def measure(minutes: float, seed: int, settings: Settings | None = None, *, processes: int = 1) -> dict[str, Score]:
     """Return each detector's score over `minutes` of ten-minute trips that this seed makes."""
-    settings = msgspec.structs.replace(settings or Settings(), minutes=min(_MINUTES, minutes))
-    jobs = [(seed * 1_000_003 + number, settings) for number in range(max(1, round(minutes / _MINUTES)))]
     sums = {name: Score(trips=0) for name in DETECTORS}
-    if processes == 1:
-        for job in jobs:
-            _join(sums, one(*job))
-        return sums
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for number, scores in enumerate(pool.map(one, *zip(*jobs, strict=True)), 1):
-            _join(sums, scores)
-            if number % 10 == 0:
-                print(f"{number}/{len(jobs)} trips", file=sys.stderr)
+    for scores in _played(one, _jobs(minutes, seed, settings or Settings()), processes):
+        for name, score in scores.items():
+            sums[name].add(score)
     return sums
 
 
-def _join(sums: dict[str, Score], scores: dict[str, Score]) -> None:
-    for name, score in scores.items():
-        sums[name].add(score)
+def shop(minutes: float, seed: int, settings: Settings, *, processes: int = 1) -> dict[str, Bill]:
+    """Return what each detector's steps became on the cart's list over `minutes` of ten-minute trips."""
+    sums = {name: Bill() for name in DETECTORS}
+    for bills in _played(shop_one, _jobs(minutes, seed, settings), processes):
+        for name, each in bills.items():
+            sums[name].add(each)
+    return sums
 
 
 def one(seed: int, settings: Settings) -> dict[str, Score]:
     """Return all detectors' scores on one trip."""
     played = trip(seed, settings)
     return {name: judge(played, detector(played)) for name, detector in DETECTORS.items()}
+
+
+def shop_one(seed: int, settings: Settings) -> dict[str, Bill]:
+    """Return the lists of one trip: ours, and of some trips the rules' too."""
+    played = trip(seed, settings)
+    names = DETECTORS if seed % _SEEDS_APART % _RULES_SHARE == 0 else [OURS]
+    return {name: bill(played, DETECTORS[name](played)) for name in names}
+
+
+_Job = tuple[int, Settings]
+_Result = TypeVar("_Result")
+
+
+def _jobs(minutes: float, seed: int, settings: Settings) -> list[_Job]:
+    settings = msgspec.structs.replace(settings, minutes=min(_MINUTES, minutes))
+    return [(seed * _SEEDS_APART + number, settings) for number in range(max(1, round(minutes / _MINUTES)))]
+
+
+def _played(play: Callable[[int, Settings], _Result], jobs: list[_Job], processes: int) -> Iterator[_Result]:
+    """Yield what each trip came to, in order, and say how far it is."""
+    if processes == 1:
+        yield from (play(*job) for job in jobs)
+        return
+    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for number, result in enumerate(pool.map(play, *zip(*jobs, strict=True)), 1):
+            yield result
+            if number % 10 == 0:
+                print(f"{number}/{len(jobs)} trips", file=sys.stderr)
 
 
 def show(found: dict[str, Score], away: Score) -> None:
@@ -100,6 +135,23 @@ def show(found: dict[str, Score], away: Score) -> None:
     )
     _show_situations(found)
     _show_deeds(ours["deeds"])
+
+
+def show_lists(lists: dict[str, Bill]) -> None:
+    """Print what became of the cart's list on honest trips."""
+    print(
+        f"\n  {'honest trips':<26}{'actions':>9}{'wrong/1,000':>13}{'missed/1,000':>14}{'taken back/1,000':>18}"
+        f"{'questions/20':>14}{'staff/100':>11}"
+    )
+    for name, each in lists.items():
+        row = each.rates()
+        print(
+            f"  {name:<26}{each.actions:>9}{row['wrong_per_1000']:>13.2f}{row['missed_per_1000']:>14.2f}"
+            f"{row['taken_back_per_1000']:>18.2f}{row['prompts_per_20']:>14.2f}{row['staff_per_100']:>11.2f}"
+        )
+    print(f"  {'bar':<26}{'':>9}{'<= 1':>13}{'':>14}{'':>18}{'<= 1':>14}")
+    asked = ", ".join(f"{what} {count}" for what, count in lists[OURS].asked_of.most_common(8))
+    print(f"  Ours asked most often after: {asked}.")
 
 
 def _show_situations(found: dict[str, Score]) -> None:

@@ -46,14 +46,18 @@ class LoadCellSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     gain: int = 128
     """Of the converter; an HX711 also does 64, and 32 on its input B."""
     counts_per_kilogram: float = 83_886.08
-    """Slope. Default: 50 kg, 2 mV/V cell at gain 128 (HX711 datasheet: full scale +-20 mV at 5 V). Like the three below
-    it is used until `cart-firmware calibrate` has written a calibration into the state folder."""
+    """Slope. Default: 50 kg, 2 mV/V cell at gain 128 (HX711 datasheet: full scale +-20 mV at 5 V). Like those below it
+    is used until `cart-firmware calibrate` has written a calibration into the state folder."""
     zero_counts: int = 0
     """Counts of the empty platform."""
     trims: tuple[float, ...] = ()
     """Factor of each cell's counts."""
     zeros: tuple[int, ...] = ()
     """Each cell's counts on the empty platform."""
+    repeat_mg: int = 1_500
+    """How well it weighs the same thing twice, one sigma; a calibration with repeated weighings says."""
+    place_ppm: int = 0
+    """What the place of a thing does to its mass, one sigma; a calibration with corners says."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

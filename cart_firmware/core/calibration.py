@@ -57,6 +57,10 @@ class RefusedError(CalibrationError):
     """What was weighed cannot become a calibration; the text says what was seen and what to do."""
 
 
+_LEAST_REPEAT = Mass(700)
+"""Simulated trips, goods put anywhere and lifted again: 0.65 g, one sigma."""
+
+
 class Rest(msgspec.Struct, frozen=True, kw_only=True):
     """A load that lay still: mean counts of each cell, and how far single readings of the sum scatter (one sigma)."""
 
@@ -108,6 +112,18 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """By how much the mass weighs more in each corner than it is."""
     repeatability: Mass
     """Difference between the heaviest and the lightest of the same."""
+
+    @property
+    def repeat(self) -> Mass:
+        """One sigma of weighing the same twice, on the safe side, as few weighings tell little; 0: none were made."""
+        return Mass(max(_LEAST_REPEAT, self.repeatability)) if self.repeatability else Mass(0)
+
+    @property
+    def place_ppm(self) -> int:
+        """One sigma of what the place does, in millionths of a mass: goods lie between middle and worst corner."""
+        if not self.corners or not self.corner_mass:
+            return 0
+        return max(map(abs, self.corners)) * 1_000_000 // (2 * self.corner_mass)
 
 
 class CalibrationRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

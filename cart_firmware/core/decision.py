@@ -75,6 +75,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     """When the shopper said of a line that it goes. It stays on the bill until it does."""
     container_us: int | None = None
     """When the shopper said that a container of their own comes next."""
+    weighed: dict[LineId, Variance] = {}
+    """How sure the scale was of each line's mass; one that is missing came before the start, or with others."""
     clues: Clues = Clues()
 
 
@@ -111,6 +113,7 @@ class Draft:
             scanned_us=dict(evidence.scanned_us),
             asked_us=dict(evidence.asked_us),
             leaving_us=dict(evidence.leaving_us),
+            weighed=dict(evidence.weighed),
         )
         self.events: list[CartEvent] = []
 

@@ -48,16 +48,18 @@ def expected_of(product: Product | None, marked: Money | None = None) -> Expecta
     return ANY
 
 
-def weight_of(line: Line, prices: Prices | None) -> Expectation:
+def weight_of(line: Line, prices: Prices | None, reading: Variance | None = None) -> Expectation:
     """Return what a line weighs by now: the scale's word when it came, and what its product should weigh, by precision.
 
-    A line that came with others has only its share of what the scale saw.
+    `reading` is the variance of that word, where it is remembered. A line that came with others has only its share of
+    what the scale saw.
     """
+    reading = reading or _READING
     product = prices.find(line.product) if prices else None
     known = expected_of(product) if line.marked is None and line.marked_mass is None else ANY
     if known.mass is None or line.quantity != 1 or known.variance <= 0:
-        return Expectation(line.mass, _READING)
-    weighed, learned = 1 / _READING, 1 / known.variance
+        return Expectation(line.mass, reading)
+    weighed, learned = 1 / reading, 1 / known.variance
     mass = (line.mass * weighed + known.mass * learned) / (weighed + learned)
     return Expectation(Mass(round(mass)), Variance(round(1 / (weighed + learned))))
 

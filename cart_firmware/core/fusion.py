@@ -6,11 +6,11 @@ basket is always what the recorded events account for, so a program that dies in
 scale.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from cart_firmware.core import hypotheses
-from cart_firmware.core.decision import UNKNOWN_US, Clues, Context, Draft, Evidence, HeldStep, Taken
+from cart_firmware.core.decision import UNKNOWN_US, Clues, Context, Draft, Evidence, HeldStep, Taken, Way
 from cart_firmware.core.expectation import Expectation, expectation_of, expected_of, weight_of
 from cart_firmware.core.hypotheses import (
     Arrived,
@@ -54,6 +54,8 @@ from cart_protocol.pricing.price_book import SoldBy
 
 HOLD_US = 3_000_000
 """A hand that leans on the basket is gone by then; cancelling within 3 s halved the false alarms of simulated trips."""
+RESTED_US = 1_200_000
+"""So long the load rests before goods are gone that nobody saw or said to go: hands that lift a basket let go."""
 ASKED_VARIANCE = Variance(4_000**2)
 """Of a step that was asked about: the event keeps its mass only (weighing: 4 g at worst)."""
 PUT_BACK_US = 20_000_000
@@ -142,25 +144,45 @@ def _refuse(draft: Draft, seen: Refused) -> None:
 def time_passed(draft: Draft, context: Context) -> None:
     """Ask about what was held long enough, give up scans that were waited for long enough."""
     for held in draft.evidence.held:
-        if draft.is_held(held) and context.now_us - held.at_us >= HOLD_US:
+        waited_us = context.now_us - held.at_us
+        if draft.is_held(held) and waited_us >= RESTED_US:
             decide_held(draft, held, context)
-            if draft.is_held(held):
+            if draft.is_held(held) and waited_us >= HOLD_US:
                 _ask(draft, held, context)
     if draft.events:
         draft.settle()
     _call(draft, context)
     for scan in list(draft.basket.pending):
         since = draft.evidence.scanned_us.setdefault(scan, context.now_us)
-        if context.now_us - since >= context.scan_patience_us and draft.basket.phase is Phase.SHOPPING:
+        waited = context.now_us - since >= context.scan_patience_us
+        # While the cart rolls nothing can be weighed: what was put in on the way shows when it stands.
+        if waited and draft.evidence.quiet and draft.basket.phase is Phase.SHOPPING:
             draft.add(ScanAbandoned(scan=scan))
     _forget(draft, context)
 
 
 def decide_held(draft: Draft, held: HeldStep, context: Context) -> None:
     """Explain a held step with what is known now, if it can be."""
-    newest = Question(None, held.mass, held.variance, held=held)
-    if found := judge(stories_of(draft, newest, context)).believed:
+    found = judge(stories_of(draft, _about(held, draft.evidence, context), context)).believed
+    if found and not _hasty(found, draft, context):
         tell(draft, found, context)
+
+
+def _hasty(story: Hypothesis, draft: Draft, context: Context) -> bool:
+    """Return whether a hand on the basket may explain it as well, until the load has rested without that hand.
+
+    So of goods that leave, where nobody saw or said so, and of what came and went in one.
+    """
+    signs = {question.mass > 0 for question in story.questions}
+    if isinstance(story.story, Left):
+        shown = {waiting.product for waiting in draft.basket.pending.values()}
+        sure = draft.evidence.clues.hand is Way.OUT or any(
+            line in draft.evidence.leaving_us or draft.basket.lines[line].product in shown for line in story.story.lines
+        )
+    else:
+        sure = len(signs) == 1 or isinstance(story.story, Cancelled)
+    rested = all(context.now_us - each.held.at_us >= RESTED_US for each in story.questions if each.held)
+    return not sure and not rested
 
 
 def reconsider(draft: Draft, context: Context) -> None:
@@ -198,7 +220,16 @@ def questions_of(draft: Draft, context: Context) -> list[Question]:
         )
         for step in draft.basket.unexplained.values()
     ]
-    return asked + [Question(None, held.mass, held.variance, held=held) for held in draft.evidence.held]
+    return asked + [_about(held, draft.evidence, context) for held in draft.evidence.held]
+
+
+def _about(held: HeldStep, evidence: Evidence, context: Context) -> Question:
+    """Return the question that a held step is."""
+    return Question(None, held.mass, held.variance, held=held, announced=_too_heavy(held, evidence, context))
+
+
+def _too_heavy(held: HeldStep, evidence: Evidence, context: Context) -> bool:
+    return evidence.container_us is not None and held.mass > context.heaviest_container_mg
 
 
 def scene_of(draft: Draft, context: Context) -> Scene:
@@ -210,7 +241,7 @@ def scene_of(draft: Draft, context: Context) -> Scene:
         goods=tuple(
             Good(
                 line,
-                weight_of(line, context.prices),
+                weight_of(line, context.prices, evidence.weighed.get(line.line)),
                 announced=line.line in evidence.leaving_us,
                 shown=line.product in shown,
             )
@@ -255,7 +286,7 @@ def _candidates(draft: Draft, context: Context) -> list[tuple[ProductId, Expecta
 def _ask(draft: Draft, held: HeldStep, context: Context) -> None:
     """Say that nothing explains a step; what is too heavy for the container that was announced is staff's to see."""
     draft.ask(held)
-    if draft.evidence.container_us is not None and held.mass > context.heaviest_container_mg:
+    if _too_heavy(held, draft.evidence, context):
         draft.evidence.container_us = None
         if not draft.basket.attention:
             draft.add(AttentionChanged(reason="container"))
@@ -278,8 +309,17 @@ def tell(draft: Draft, explanation: Hypothesis, context: Context) -> None:
     for question in explanation.questions:
         if question.number is not None:
             draft.add(WeightExplained(number=question.number, by=_reason(explanation, question)))
+    known = set(draft.basket.lines)
     _TELL[type(explanation.story)](draft, explanation.story, context)
+    _remember(draft, explanation, draft.basket.lines.keys() - known)
     draft.evidence.clues = Clues()  # they spoke of this change
+
+
+def _remember(draft: Draft, explanation: Hypothesis, came: Collection[LineId]) -> None:
+    """Keep how well a line was weighed that came alone."""
+    if isinstance(explanation.story, Arrived | Recognised) and len(came) == 1:
+        variance = Variance(sum(question.variance for question in explanation.questions))
+        draft.evidence.weighed.update(dict.fromkeys(came, variance))
 
 
 def _arrived(draft: Draft, story: Arrived, context: Context) -> None:
@@ -401,6 +441,7 @@ def _forget(draft: Draft, context: Context) -> None:
     evidence.taken = tuple(each for each in evidence.taken if context.now_us - each.at_us <= PUT_BACK_US)
     evidence.scanned_us = {scan: at for scan, at in evidence.scanned_us.items() if scan in basket.pending}
     evidence.asked_us = {number: at for number, at in evidence.asked_us.items() if number in basket.unexplained}
+    evidence.weighed = {line: variance for line, variance in evidence.weighed.items() if line in basket.lines}
     evidence.leaving_us = {
         line: at
         for line, at in evidence.leaving_us.items()

@@ -19,7 +19,7 @@ A score is the logarithm of a Bayes factor: how much better a story tells the ch
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, combinations
-from math import log, pi
+from math import exp, log, pi
 from typing import NamedTuple
 
 import msgspec
@@ -48,7 +48,11 @@ _SCANNED_BEFORE = log(0.5)
 """It was put in before it was scanned."""
 _A_FURTHER_ONE = log(0.1)
 """Two scans, or two lines, move within one window: one in ten."""
+_PASSED_OVER = log(0.4)
+"""Something that was scanned before it is still in the hand."""
 _LINE_LEAVES = log(0.4)
+_LEAVES_INSTEAD = log(0.3)
+"""... although something is in the hand that was scanned to be put in."""
 _ANNOUNCED = log(300)
 """The shopper said so on the screen ..."""
 _SHOWN_LEAVING = log(8)
@@ -56,12 +60,14 @@ _SHOWN_LEAVING = log(8)
 _EMPTIED = log(0.02)
 _PUT_BACK = log(0.3)
 _PUT_BACK_INSTEAD = log(0.03)
-"""It comes back although something else was scanned to be put in."""
+"""It comes back although something else was scanned to be put in ..."""
+_PUT_BACK_UNSAID = log(0.005)
+"""... or announced as the shopper's own."""
 _UNDONE = log(0.3)
 _SAID_UNDONE = log(20)
 """The weigher itself found that the step takes back another, to the milligram."""
 _ONE_MORE = log(0.004)
-_SWAPPED = log(0.02)
+_SWAPPED = log(0.04)
 _CONTAINER = log(0.7)
 _CONTAINER_LEAVES = log(0.2)
 _RECOGNISED = log(0.3)
@@ -96,6 +102,8 @@ class Question(msgspec.Struct, frozen=True):
     fresh: bool = True
     """Recent enough to be loose goods that are scanned after they were put in."""
     held: HeldStep | None = None
+    announced: bool = False
+    """Too heavy for the own container that was announced before it, and so staff's to see."""
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -138,10 +146,11 @@ class Cancelled(msgspec.Struct, frozen=True):
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """These scans were put in; `masses` add up to the step."""
+    """These scans were put in, of so many `kinds`; `masses` add up to the step."""
 
     scans: tuple[ScanId, ...]
     masses: tuple[Mass, ...]
+    kinds: int = 1
 
 
 class Several(msgspec.Struct, frozen=True):
@@ -222,11 +231,26 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_step(scene: Scene, newest: Question, others: Sequence[Question]) -> list[Hypothesis]:
     """Return every story that covers `newest`, alone or with a few of the other open questions."""
+    lately = others[-_MOST_OPEN:]
+    told = {_name(other): _told_anyhow(scene, other) for other in lately}
     found = list[Hypothesis]()
-    for steps in _with(newest, others):
-        found += undone(steps)
-        found += _alone(scene, steps)
+    for steps in _with(newest, lately):
+        taken = sum(told[_name(other)] for other in steps[1:])
+        found += [
+            msgspec.structs.replace(each, score=each.score - taken)
+            for each in chain(undone(steps), _alone(scene, steps))
+        ]
     return found
+
+
+def _told_anyhow(scene: Scene, other: Question) -> float:
+    """Return how much better than as something unknown another question is told by itself.
+
+    A story that covers it too must do better than that: what it was would otherwise still be open to be told.
+    """
+    scores = [each.score for each in best_of_each(_alone(scene, (other,))).values()]
+    highest = max(0.0, *scores) if scores else 0.0
+    return highest + log(exp(-highest) + sum(exp(score - highest) for score in scores))
 
 
 def of_scan(scene: Scene, scan: ScanId, questions: Sequence[Question]) -> list[Hypothesis]:
@@ -245,7 +269,7 @@ def of_scan(scene: Scene, scan: ScanId, questions: Sequence[Question]) -> list[H
 
 def of_nothing(newest: Question, others: Sequence[Question]) -> list[Hypothesis]:
     """Return the stories that need no knowledge of goods: all that a closed basket believes."""
-    return [found for steps in _with(newest, others) for found in undone(steps)]
+    return [found for steps in _with(newest, others[-_MOST_OPEN:]) for found in undone(steps)]
 
 
 def _alone(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
@@ -276,7 +300,7 @@ def undone(steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
 def arrivals(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
     """One scan, a few, all of one kind, or all that wait: what was put down in one go is a sum."""
     for chosen in _choices(scene.offers):
-        yield from _arrival(scene, steps, chosen, _SCANNED)
+        yield from _arrival(scene, steps, chosen, _SCANNED + _passed_over(scene, chosen))
 
 
 def several(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
@@ -298,6 +322,8 @@ def several(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
 
 def returns(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
     usual = _PUT_BACK_INSTEAD if scene.offers else _PUT_BACK
+    if scene.heaviest_container:
+        usual = _PUT_BACK_UNSAID
     for each, expected in scene.taken:
         rest = Mass(_total(steps) - (expected.mass or 0))
         noise = Variance(_noise(steps) + expected.variance)
@@ -329,6 +355,7 @@ def recognised(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis
 def departures(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
     """One line, or a sum of two or three, or all of them. Of those that are alike the newest goes."""
     announced = tuple(good for good in reversed(scene.goods) if good.announced)
+    instead = _LEAVES_INSTEAD if scene.offers else 0.0
     for chosen, usual in _removals(scene.goods, announced):
         rest = Mass(-_total(steps) - sum(good.expected.mass or 0 for good in chosen))
         noise = Variance(_noise(steps) + sum(good.expected.variance for good in chosen))
@@ -341,7 +368,7 @@ def departures(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis
         masses = _shares_of(chosen, Mass(-_total(steps)))
         story = Left(tuple(good.line.line for good in chosen), masses)
         key = "left " + " + ".join(sorted(good.kind for good in chosen))
-        prior = usual + said + _hand(scene, Way.OUT) + _LIFTED_IN_TWO * (len(steps) - 1)
+        prior = usual + said + instead + _hand(scene, Way.OUT) + _LIFTED_IN_TWO * (len(steps) - 1)
         yield _told(steps, story, key, prior, _Off(rest, noise))
 
 
@@ -377,14 +404,22 @@ def _arrival(
     loose = [offer for offer in offers if offer.expected.mass is None]
     rest = Mass(_total(steps) - sum(offer.expected.mass or 0 for offer in offers))
     prior = scanned + _hand(scene, Way.IN) + sum(scene.clues.of(offer.product) for offer in offers)
-    prior += _A_FURTHER_ONE * (len({offer.kind for offer in offers}) - 1) + _how_many(scene, offers)
-    story = Arrived(tuple(offer.scan for offer in offers), _shares(offers, rest))
+    kinds = len({offer.kind for offer in offers})
+    prior += _A_FURTHER_ONE * (kinds - 1) + _how_many(scene, offers)
+    story = Arrived(tuple(offer.scan for offer in offers), _shares(offers, rest), kinds)
     key = "in " + " + ".join(sorted(offer.kind for offer in offers))
     if not loose:
         noise = Variance(_noise(steps) + _noise_of(offers))
         yield _told(steps, story, key, prior, _Off(rest, noise))
     elif len(loose) == 1 and rest >= LEAST_LOOSE_MG and all(step.fresh for step in steps):
         yield _told_by(steps, story, key, prior + log(_UNKNOWN_DENSITY) - log(rest / 1_000))
+
+
+def _passed_over(scene: Scene, chosen: Sequence[Offer]) -> float:
+    """Of what was scanned one after the other, the first comes first."""
+    kinds = {offer.kind for offer in chosen}
+    newest = max(place for place, offer in enumerate(scene.offers) if offer.scan == chosen[-1].scan)
+    return _PASSED_OVER * len({offer.kind for offer in scene.offers[:newest]} - kinds)
 
 
 def _how_many(scene: Scene, offers: Sequence[Offer]) -> float:
@@ -421,9 +456,8 @@ def _shares_of(goods: Sequence[Good], left: Mass) -> tuple[Mass, ...]:
 
 
 def _with(newest: Question, others: Sequence[Question]) -> list[tuple[Question, ...]]:
-    """Return `newest` alone and with each few of the latest others."""
-    lately = others[-_MOST_OPEN:]
-    return [(newest, *few) for size in range(_MOST_STEPS) for few in combinations(lately, size)]
+    """Return `newest` alone and with each few of the others."""
+    return [(newest, *few) for size in range(_MOST_STEPS) for few in combinations(others, size)]
 
 
 def _choices(offers: Sequence[Offer]) -> list[tuple[Offer, ...]]:
@@ -485,10 +519,16 @@ def _told(steps: tuple[Question, ...], story: Story, key: str, prior: float, off
 
 def _told_by(steps: tuple[Question, ...], story: Story, key: str, likelihood: float) -> Hypothesis:
     """Weigh a log-likelihood per gram against so many unknown things."""
-    unknown = _unknown_mass(steps) + sum(_UNKNOWN_NEW if step.number is None else _UNKNOWN_ASKED for step in steps)
+    unknown = _unknown_mass(steps) + sum(_unknown(step) for step in steps)
     score = likelihood - unknown + _IN_TWO_GOES * (len(steps) - 1)
     covered = ",".join(_name(step) for step in steps)
     return Hypothesis(score, 0.0, steps, story, f"{key} @{covered}")
+
+
+def _unknown(step: Question) -> float:
+    if step.number is not None:
+        return _UNKNOWN_ASKED
+    return _CONTAINER if step.announced else _UNKNOWN_NEW
 
 
 def _unknown_mass(steps: Sequence[Question]) -> float:

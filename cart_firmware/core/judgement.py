@@ -47,8 +47,8 @@ THRESHOLDS: dict[type[Story], Threshold] = {
     Swapped: Threshold(None, 3.0),
     Recognised: Threshold(None, 3.0),
 }
-_CLOSELY = 0.98
-"""Several lines that left together are taken off only at this: sums of masses agree by chance far more often."""
+_SUMS: dict[type[Story], float] = {Arrived: 0.90, Left: 0.98}
+"""Several products that moved together are believed only at this: sums of masses agree by chance far more often."""
 _WORTH_ASKING = 0.05
 _MOST_TILES = 3
 
@@ -79,9 +79,13 @@ def fits(story: Hypothesis) -> bool:
 
 def _accepts(story: Hypothesis, posterior: float) -> bool:
     accept = THRESHOLDS[type(story.story)].accept
-    if accept is not None and isinstance(story.story, Left) and len(story.story.lines) > 1:
-        accept = max(accept, _CLOSELY)
+    if _is_sum(story.story):
+        accept = _SUMS[type(story.story)]
     return accept is not None and posterior >= accept
+
+
+def _is_sum(story: Story) -> bool:
+    return (isinstance(story, Left) and len(story.lines) > 1) or (isinstance(story, Arrived) and story.kinds > 1)
 
 
 def _posteriors(scores: dict[str, float]) -> dict[str, float]:

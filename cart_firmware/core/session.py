@@ -20,6 +20,7 @@ from cart_protocol.basket import (
     BasketThawed,
     CodeOffered,
     CommandRefused,
+    ContainerAdded,
     Fault,
     Phase,
     SessionBegan,
@@ -55,7 +56,7 @@ def carry_out(draft: Draft, command: Command, context: Context) -> None:
         case Thaw(session=session):
             reason = _other_session(draft, session) or _thaw(draft, command.id, context)
         case ExplainWeight(session=session):
-            reason = _other_session(draft, session) or _explain_weight(draft, command.id)
+            reason = _other_session(draft, session) or _explain_weight(draft, command.id, context)
     if reason:
         draft.add(CommandRefused(command=command.id, reason=reason))
 
@@ -135,13 +136,16 @@ def _thaw(draft: Draft, command: CommandId, context: Context) -> str | None:
     return None
 
 
-def _explain_weight(draft: Draft, command: CommandId) -> str | None:
+def _explain_weight(draft: Draft, command: CommandId, context: Context) -> str | None:
+    """Staff looked. What was announced as a container and is too heavy to be believed unseen is one now."""
     draft.evidence.held = ()
     if not draft.basket.unexplained and not draft.basket.attention:
         draft.settle()
         return "nothing-unexplained"
-    for number in list(draft.basket.unexplained):
+    for number, step in list(draft.basket.unexplained.items()):
         draft.add(WeightExplained(number=number, by="staff", command=command))
+        if draft.basket.attention == "container" and step.step > context.heaviest_container_mg:
+            draft.add(ContainerAdded(number=number, mass=step.step))
     if draft.basket.attention:
         draft.add(AttentionChanged(reason="", command=command))
     draft.settle()

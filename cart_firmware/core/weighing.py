@@ -14,9 +14,6 @@ from cart_firmware.core.quiet_window import Quiet, QuietWindow, Window
 from cart_firmware.core.tilt import LEVEL, Axes, Lean, Tilt
 from cart_protocol.mass import Mass, Variance
 
-_SIGMA_OF_A_STEP = 1_500
-"""Milligrams, one sigma of a difference between two calm windows of a standing cart (simulated trips: p50 0.3 g; a real
-platform rubs)."""
 _SIGMA_OF_RESTLESS = 4_000
 _SIGMA_OF_LEVEL = 4_000
 _SIGMA_PER_LOAD = 2_000
@@ -28,7 +25,7 @@ _LONGEST_GAP_US = 250_000
 """Readings further apart do not belong to one window, whatever the rate."""
 _UNDO_US = 3_000_000
 """A hand that leans on the basket is gone by then."""
-_UNDO_MG = 8_000
+_UNDO_MG = 4_000
 _REFINE_US = 1_000_000
 _REFINE_MG = 4_000
 """The last ringing, or a hand that lets go, belongs to the step, as long and as far as this."""
@@ -38,7 +35,20 @@ _DRIFTED_AT_START = 2
 """Times the smallest step: what the zero may have moved while nobody weighed."""
 
 
+class Accuracy(msgspec.Struct, frozen=True):
+    """How well a platform weighs the same thing twice, one sigma of a difference between two calm windows."""
+
+    repeat: Mass = Mass(1_500)
+    """Whatever it weighs. Simulated trips: 0.3 g; a real platform rubs, and how much its calibration says."""
+    place_ppm: int = 0
+    """Of its mass, by where on the platform it lies."""
+
+    def variance(self, change: Mass) -> Variance:
+        return Variance(self.repeat**2 + (abs(change) * self.place_ppm // 1_000_000) ** 2)
+
+
 _UNMARKED = Dial(division=Mass(5_000), capacity=Mass(50_000_000), sealed=False)
+_AS_BUILT = Accuracy()
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +82,7 @@ class Weigher:
         platform_mg: int = 2_000_000,
         dial: Dial = _UNMARKED,
         up: Axes = LEVEL,
+        accuracy: Accuracy = _AS_BUILT,
     ) -> None:
         """Begin from `level`, the load that is accounted for: a different one found now is a step.
 
@@ -92,7 +103,7 @@ class Weigher:
         self._last_us: int | None = None
         self._quiet_us: int | None = None
         self._spread = 0
-        self._dial = dial
+        self._dial, self._accuracy = dial, accuracy
         self._raw_ug = self._found_ug = level * 1_000
         self._zero = Mass(0)
         self._step: Step | None = None
@@ -241,7 +252,7 @@ class Weigher:
         self._refined_ug = 0
         self._step = Step(
             at_us=at_us, mass=Mass(-undone.mass if undone else moved_ug // 1_000),
-            variance=self._uncertain(rolled=rolled), level=self.level, from_us=since_us,
+            variance=self._uncertain(Mass(moved_ug // 1_000), rolled=rolled), level=self.level, from_us=since_us,
             undoes_us=undone.at_us if undone else None, crept=crept,
         )  # fmt: skip
         return self._step
@@ -254,11 +265,11 @@ class Weigher:
         left_ug = change_ug + step.mass * 1_000 + self._refined_ug
         return step if abs(left_ug) <= _UNDO_MG * 1_000 else None
 
-    def _uncertain(self, *, rolled: bool) -> Variance:
+    def _uncertain(self, moved: Mass, *, rolled: bool) -> Variance:
         """Return the variance of the step that ends now."""
-        noise = _SIGMA_OF_A_STEP if self._window.quiet is Quiet.CALM else _SIGMA_OF_RESTLESS
+        restless = 0 if self._window.quiet is Quiet.CALM else _SIGMA_OF_RESTLESS
         gross = (self._level_ug + self._platform_ug) // 1_000
         floor = 0.0
         if rolled:
             floor = gross * (self._lean.sigma if self._lean else _STEEPEST / 3)
-        return Variance(noise**2 + self._spread**2 + round(floor) ** 2)
+        return Variance(self._accuracy.variance(moved) + restless**2 + self._spread**2 + round(floor) ** 2)

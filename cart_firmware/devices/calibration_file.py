@@ -59,7 +59,8 @@ def apply(record: CalibrationRecord, settings: LoadCellSettings, cart: str) -> L
             )
     return msgspec.structs.replace(
         settings, zero_counts=record.zero_counts, counts_per_kilogram=record.counts_per_kilogram,
-        trims=record.trims, zeros=record.zeros,
+        trims=record.trims, zeros=record.zeros, repeat_mg=record.figures.repeat or settings.repeat_mg,
+        place_ppm=record.figures.place_ppm or settings.place_ppm,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from cart_firmware.core.health import Health
 from cart_firmware.core.indication import Dial
 from cart_firmware.core.scanning import Scanner
 from cart_firmware.core.tilt import LEVEL
-from cart_firmware.core.weighing import Weigher
+from cart_firmware.core.weighing import Accuracy, Weigher
 from cart_firmware.ports import FrameSource, Imu, LoadCell, Outbox, StoreLink
 from cart_firmware.services.fuse import Address, Fuse
 from cart_firmware.services.memory import Memory
@@ -134,6 +134,7 @@ class Cart:
             level=self.fuse.load,
             platform_mg=weighing.platform_mg,
             up=settings.imu.up if any(settings.imu.up) else LEVEL,
+            accuracy=Accuracy(Mass(cell.repeat_mg), cell.place_ppm),
             dial=Dial(division=Mass(weighing.division_mg), capacity=Mass(weighing.capacity_mg), sealed=weighing.sealed),
         )
 

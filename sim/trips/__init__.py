@@ -8,6 +8,6 @@ are our own guesses, so figures rank methods and do not promise what a real cart
 from sim.trips.signal import Felt
 from sim.trips.story import Settings
 from sim.trips.trip import Trip, trip
-from sim.trips.truth import Action, Deed, Kind, Scan, Situation, Truth
+from sim.trips.truth import Action, Deed, How, Kind, Scan, Situation, Truth
 
-__all__ = ["Action", "Deed", "Felt", "Kind", "Scan", "Settings", "Situation", "Trip", "Truth", "trip"]
+__all__ = ["Action", "Deed", "Felt", "How", "Kind", "Scan", "Settings", "Situation", "Trip", "Truth", "trip"]

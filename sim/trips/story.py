@@ -6,7 +6,7 @@ from random import Random
 import msgspec
 
 from sim.trips.deeds import PLAYS, Move, Play, Verb
-from sim.trips.truth import Action, Deed, Kind, Scan, Situation, Truth
+from sim.trips.truth import Action, Deed, How, Kind, Scan, Situation, Truth
 
 _MEDIAN_G, _SPREAD = 350.0, 0.85
 """Net masses of an assortment: lognormal, 15 g to 6 kg (the project's notes on exit tolerances)."""
@@ -17,6 +17,7 @@ _SLOPES_DEG = (0.0, 0.0, 0.0, 1.0, -1.0, 2.0, 3.0)
 _LEAN_EVERY_S, _BUMP_EVERY_S, _CHILD_EVERY_S = 25.0, 60.0, 300.0
 _JOINT_EVERY_S = 4.0
 _REST_S = 5.0
+_ANNOUNCED_S = 1.5
 _LEARNED_SIGMA_MG = 4_000
 """Of a mass that was weighed before on the same platform."""
 
@@ -41,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_hz: int = 80
     deeds: float = 0.15
     """Which share of what people do belongs to a fraud or its look-alike."""
+    frauds: bool = True
+    """Whether thieves are among the shoppers; honest ones do something ordinary instead, and their look-alikes stay."""
     drift: bool = True
     """Whether the cell creeps and warms."""
     runs_away_g_per_min: float = 0.0
@@ -103,6 +106,8 @@ class _Thing(msgspec.Struct, frozen=True):
     mass_mg: int
     nominal_mg: int
     sigma_mg: int
+    own: bool = False
+    """The shopper's bag, and nothing of the shop's."""
 
 
 class _Doing(msgspec.Struct, frozen=True):
@@ -132,6 +137,7 @@ class _Teller:
         self._scans: list[Scan] = []
         self._deeds: list[Deed] = []
         self._inside: list[_Thing] = []
+        self._drawn = set[int]()
 
     def story(self) -> Story:
         end_s = self._settings.minutes * 60
@@ -188,7 +194,11 @@ class _Teller:
     def _do_something(self) -> None:
         dice = self._dice
         if dice.random() < self._settings.deeds and self._load_g() < _FULL_G:
-            self._play(dice.choice(PLAYS))
+            play = dice.choice(PLAYS)
+            if play.honest or self._settings.frauds:
+                self._play(play)
+            else:
+                self._put_or_take()
         elif dice.random() < 0.06 and self._load_g() < _FULL_G:
             self._put_scanned(self._new())
             self._now_s += dice.uniform(0.0, 0.35)
@@ -202,14 +212,19 @@ class _Teller:
 
     def _put_or_take(self) -> None:
         if self._inside and (self._load_g() > _FULL_G or self._dice.random() < 0.2):
-            self._take(self._dice.choice(self._inside))
+            thing = self._dice.choice(self._inside)
+            self._take(thing, kind=Kind.TARE_OUT if thing.own else Kind.REMOVE)
         else:
             self._put_scanned(self._new())
 
     def _put_scanned(self, thing: _Thing, *, two_hands: bool = False) -> None:
-        ahead_s = self._dice.uniform(0.5, 4.0)
-        self._scans.append(Scan(at_s=self._now_s - ahead_s, product=thing.product, nominal_mg=thing.nominal_mg))
+        self._tell(thing, self._now_s - self._dice.uniform(0.5, 4.0))
         self._put(thing, two_hands=two_hands)
+
+    def _tell(self, thing: _Thing, at_s: float, how: How = How.SHOWN) -> None:
+        self._scans.append(
+            Scan(at_s=at_s, product=thing.product, nominal_mg=thing.nominal_mg, sigma_mg=thing.sigma_mg, how=how)
+        )
 
     def _put(self, thing: _Thing, *, kind: Kind = Kind.ADD, deed: int | None = None, two_hands: bool = False) -> None:
         dice = self._dice
@@ -242,8 +257,16 @@ class _Teller:
         sigma_g = _legal_error_g(nominal_g) / 3
         mass_g = max(10.0, dice.gauss(nominal_g, 0.6 * sigma_g))
         return _Thing(
-            dice.randrange(5_000), round(mass_g * 1_000), round(nominal_g * 1_000), max(1_000, round(sigma_g * 1_000))
+            self._another(), round(mass_g * 1_000), round(nominal_g * 1_000), max(1_000, round(sigma_g * 1_000))
         )
+
+    def _another(self) -> int:
+        """Return the number of a product that was not on this trip yet."""
+        number = self._dice.randrange(5_000)
+        while number in self._drawn:
+            number = (number + 1) % 5_000
+        self._drawn.add(number)
+        return number
 
     def _load_g(self) -> float:
         return sum(thing.mass_mg for thing in self._inside) / 1_000
@@ -254,7 +277,7 @@ class _Teller:
         number, began_s = len(self._deeds), self._now_s
         a = self._new()
         b = self._new(None if play.resembling is None else a.mass_mg * self._dice.uniform(*play.resembling))
-        bag = self._new(self._dice.uniform(40_000, 900_000))
+        bag = msgspec.structs.replace(self._new(self._dice.uniform(40_000, 900_000)), own=True)
         cast = {"A": a, "B": b, "bag": bag}
         for place, move in enumerate(play.moves):
             if place:
@@ -272,11 +295,8 @@ class _Teller:
     def _move(self, move: Move, cast: dict[str, _Thing], deed: int) -> None:
         match move.verb:
             case Verb.SCAN | Verb.STRIKE:
-                thing = cast.get(move.what, cast["A"])
-                struck = move.verb is Verb.STRIKE
-                self._scans.append(
-                    Scan(at_s=self._now_s, product=thing.product, nominal_mg=thing.nominal_mg, struck=struck)
-                )
+                how = How.STRUCK if move.verb is Verb.STRIKE else How.SHOWN
+                self._tell(cast.get(move.what, cast["A"]), self._now_s, how)
             case Verb.PUT:
                 self._put(cast[move.what], deed=deed)
             case Verb.PUT_TOO:
@@ -284,6 +304,7 @@ class _Teller:
             case Verb.TAKE:
                 self._take(cast[move.what], deed=deed)
             case Verb.BAG:
+                self._tell(cast["bag"], self._now_s - _ANNOUNCED_S, How.OWN)
                 self._put(cast["bag"], kind=Kind.TARE_IN, deed=deed)
             case Verb.BAG_OUT:
                 self._take(cast["bag"], kind=Kind.TARE_OUT, deed=deed)

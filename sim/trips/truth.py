@@ -44,14 +44,22 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Its place in `Truth.deeds`, if it belongs to one."""
 
 
+class How(StrEnum):
+    """How a shopper tells the cart of a product."""
+
+    SHOWN = "shown to the camera"
+    STRUCK = "struck off the list on the screen"
+    OWN = "announced on the screen as a bag or container of one's own"
+
+
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """A product was shown to the camera, or struck off the list on the screen: what a cart would hear of it."""
+    """A cart is told of a product, and what the catalogue says it weighs (one standard deviation, `sigma_mg`)."""
 
     at_s: float
     product: int
     nominal_mg: int
-    """What the catalogue says it weighs."""
-    struck: bool = False
+    sigma_mg: int
+    how: How = How.SHOWN
 
 
 class Deed(msgspec.Struct, frozen=True, kw_only=True):

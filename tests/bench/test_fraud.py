@@ -2,7 +2,10 @@
 
 import random
 
-from bench.fraud import BARS, ROWS, Shop, honest_trips, rate
+from bench.fraud import BARS, rate
+from bench.frauds import ROWS
+from bench.honest import honest_trips
+from bench.trolley import Shop
 
 TRIALS, ACTIONS = 25, 500
 

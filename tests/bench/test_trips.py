@@ -1,12 +1,14 @@
 """The bench on trips judges as it says: detectors that are right, late, wrong, or take back what they said."""
 
+import msgspec
 import pytest
 
 from bench import trips
-from bench.detectors import Found, Outcome
+from bench.baskets import bill
+from bench.detectors import Found, Level, Outcome
 from bench.judgement import figures, judge, match
 from bench.trips import BARS, OURS, measure
-from sim.trips import Action, Kind, Settings, Situation, trip
+from sim.trips import Action, Kind, Settings, Situation, Trip, trip
 
 SETTINGS = Settings(minutes=5.0)
 
@@ -25,7 +27,7 @@ def test_a_detector_that_knows_the_truth_is_perfect() -> None:
     played = trip(1, SETTINGS)
     truth = played.truth
     told = [Found(each.at_s + 0.5, each.mass_mg, 1_000) for each in truth.actions]
-    totals = [(second / 2, float(truth.total_mg(second / 2))) for second in range(600)]
+    totals = [Level(second / 2, float(truth.total_mg(second / 2))) for second in range(600)]
     score = figures(judge(played, Outcome(told, totals, 0.0)))
     assert (score["matched_pct"], score["unexplained_per_min"], score["total_p95_g"]) == (100, 0, 0)
     assert score["latency_p50_s"] == pytest.approx(0.5)
@@ -33,7 +35,7 @@ def test_a_detector_that_knows_the_truth_is_perfect() -> None:
 
 def test_a_detector_that_sees_nothing_matches_nothing_and_its_total_is_wrong() -> None:
     played = trip(1, SETTINGS)
-    score = figures(judge(played, Outcome([], [(second / 2, 0.0) for second in range(600)], 0.0)))
+    score = figures(judge(played, Outcome([], [Level(second / 2, 0.0) for second in range(600)], 0.0)))
     assert (score["matched_pct"], score["unexplained_per_min"]) == (0, 0)
     assert score["total_p95_g"] > 500
 
@@ -64,6 +66,37 @@ def test_each_action_and_each_step_is_used_once() -> None:
     assert sorted(place for each in matches for place in each.actions) == [0, 1, 2]
 
 
+def told(played: Trip) -> Outcome:
+    """A detector that knows the truth, a second late."""
+    truth = played.truth
+    found = [Found(each.at_s + 1, each.mass_mg, 800, level_mg=truth.total_mg(each.at_s)) for each in truth.actions]
+    levels = [Level(second / 2, truth.total_mg(second / 2 - 1)) for second in range(round(2 * played.seconds))]
+    return Outcome(found, levels, 0.0)
+
+
+def test_with_the_truth_for_steps_the_list_is_right_and_questions_are_few() -> None:
+    played = trip(1, Settings(frauds=False))
+    made = bill(played, told(played))
+    assert (made.wrong, made.missed) == (0, 0)
+    assert 20 * made.prompts <= 2 * made.actions
+
+
+def test_steps_that_lie_make_wrong_lists_and_steps_that_are_missing_leave_goods_out() -> None:
+    played = trip(1, Settings(frauds=False))
+    outcome = told(played)
+    halved = Outcome([msgspec.structs.replace(each, mass_mg=each.mass_mg / 2) for each in outcome.found], [], 0.0)
+    assert bill(played, halved).prompts > bill(played, outcome).prompts
+    silent = bill(played, Outcome([], outcome.levels, 0.0))
+    assert silent.missed > silent.actions / 2
+    swapped = list(outcome.found)
+    first, second = swapped[0], swapped[1]
+    swapped[:2] = [
+        msgspec.structs.replace(first, mass_mg=second.mass_mg),
+        msgspec.structs.replace(second, mass_mg=first.mass_mg),
+    ]
+    assert bill(played, Outcome(swapped, outcome.levels, 0.0)).prompts > 0
+
+
 def test_our_weigher_keeps_the_bars_and_the_simple_rules_are_worse(capsys: pytest.CaptureFixture[str]) -> None:
     scores = measure(60, seed=11)
     ours = figures(scores[OURS])
@@ -77,4 +110,11 @@ def test_our_weigher_keeps_the_bars_and_the_simple_rules_are_worse(capsys: pytes
     away = measure(10, 11, Settings(runs_away_g_per_min=12))[OURS]
     assert (scores[OURS].suspected, away.suspected) == (0, 1)
     trips.show(scores, away)
-    assert "floor joints" in capsys.readouterr().out
+    lists = trips.shop(60, 11, Settings(frauds=False))
+    assert lists[OURS].wrong <= 1
+    assert lists[OURS].rates()["prompts_per_20"] <= 1.5  # of an hour
+    assert lists["median + threshold"].rates()["prompts_per_20"] > 5 * lists[OURS].rates()["prompts_per_20"]
+    trips.show_lists(lists)
+    printed = capsys.readouterr().out
+    assert "floor joints" in printed
+    assert "honest trips" in printed
