@@ -47,6 +47,7 @@ _FORGOTTEN_S = 45.0
 """After so long goods that are on no list, and nothing asked, are given away."""
 
 
+_SETTLED_S = 5.0
 _UNDONE_US = 4_000_000
 _NOTHING: tuple[int, Kind, ProductId | None] = (-_UNDONE_US, Kind.ADD, None)
 
@@ -110,6 +111,7 @@ class _Shopper:
             self._heard(self._cart.tick())
             self._answer(now_s)
             self._forget(now_s)
+        self._count_missed(self._trip.seconds)
         return self._bill
 
     # ── what happens to the cart ──
@@ -258,12 +260,18 @@ class _Shopper:
         while (pair := self._pair()) and now_s - pair[1].at_s > _FORGOTTEN_S:
             self._owed.remove(pair[0])
             self._owed.remove(pair[1])
-        old = [each for each in self._owed if now_s - each.at_s > _FORGOTTEN_S and each not in (self._pair() or ())]
-        if old and not self._cart.is_open and self._rests(now_s):
-            self._bill.missed += len(old)
-            for each in old:
-                self._bill.wrong_of[f"missed: {each.kind} {each.situation}"] += 1
+        if self._rests(now_s) and self._count_missed(now_s):
             self._set_right(count=False)
+
+    def _count_missed(self, now_s: float) -> bool:
+        """Count what is given away, once some of it has been for long; return whether there is any."""
+        open_ones = [each for each in self._owed if each not in (self._pair() or ())]
+        if self._cart.is_open or not any(now_s - each.at_s > _FORGOTTEN_S for each in open_ones):
+            return False
+        missed = [each for each in open_ones if now_s - each.at_s > _SETTLED_S]
+        self._bill.missed += len(missed)
+        self._bill.wrong_of.update(f"missed: {each.kind} {each.situation}" for each in missed)
+        return True
 
     def _set_right(self, *, count: bool = True) -> None:
         """Somebody of the staff looks into the cart, corrects its list and lets it go on."""

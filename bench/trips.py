@@ -28,7 +28,7 @@ BARS = {"matched_pct": 97.0, "unexplained_per_min": 0.3, "total_p95_g": 10.0, "l
 OURS = "weigher"
 _MINUTES = 10.0
 _RUNS_AWAY_G_PER_MIN = 12.0
-_RULES_SHARE = 10
+_RULES_SHARE = 20
 """Of the honest trips a rule's steps become lists in one of so many: the core has a hundred times our questions."""
 _SEEDS_APART = 1_000_003
 

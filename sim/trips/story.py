@@ -172,7 +172,7 @@ class _Teller:
 
     def _rest(self, slope: float) -> None:
         """Stand untouched at the end, as before a lane: what was put in last can still be seen."""
-        began_s = max(self._now_s, *(touch.until_s for touch in self._touches))
+        began_s = max([self._now_s, *(touch.until_s for touch in self._touches)])
         self._phases.append(Phase(self._now_s, began_s + _REST_S, rolls=False, slope_deg=slope))
         self._now_s = began_s + _REST_S
 
