@@ -22,6 +22,7 @@ from bench.load_cell_rigs import RIGS, Conditions, Rig, package_class
 from cart_firmware.core.calibration import Calibration
 from cart_firmware.core.health import Health
 from cart_firmware.core.weighing import Weigher
+from cart_firmware.services.recorder import Recorder
 from cart_firmware.services.sense import Scale
 from cart_protocol.basket import Fault
 from cart_protocol.mass import Mass
@@ -121,7 +122,7 @@ class Console:
             Calibration(zero_counts=0, counts_per_kilogram=83_886.08), rate_hz=rig.cell.rate_hz, window_ms=500,
             band_mg=6_000, smallest_step_mg=12_000, level=Mass(0),
         )  # fmt: skip
-        self.scale = Scale(rig.cell, weigher, self.health, self, lambda _: None)
+        self.scale = Scale(rig.cell, weigher, self.health, self, lambda _: None, recorder=Recorder(None, self))
 
     def monotonic_us(self) -> int:
         return self.rig.time.microseconds()

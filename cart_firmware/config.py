@@ -118,6 +118,17 @@ class Weighing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Verified for trade: shows divisions, and nothing while the load moves. Otherwise masses are approximate."""
 
 
+class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The flight recorder (docs/FLIGHT_RECORDER.md)."""
+
+    size_mib: Annotated[int, Meta(ge=0, le=65_536)] = 32
+    """What records may take in the state folder, price books included; the oldest goes. 0 records nothing."""
+    segment_kib: Annotated[int, Meta(ge=16, le=65_536)] = 1_024
+    """Where the next file begins; one is lost at a time."""
+    leave_free_mib: Annotated[int, Meta(ge=0)] = 96
+    """Recording stops while the disk has less room than this: the outbox comes first."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identity: Identity
     broker: Broker
@@ -130,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     camera: CameraSettings = CameraSettings()
     screen: Screen = Screen()
     weighing: Weighing = Weighing()
+    recorder: RecorderSettings = RecorderSettings()
     outbox_capacity: Annotated[int, Meta(ge=100, le=10_000_000)] = 50_000
     """Unacknowledged events kept; staff hear of it at four fifths, and at the bound the cart takes no more scans."""
     scan_patience_s: int = 20

@@ -1,6 +1,6 @@
 """What the cart needs from outside: sensors, a wire to the store, a safe place for its state. No bodies here."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -8,7 +8,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from cart_firmware.core.recording import Entry, Header, Reading
 from cart_protocol.basket import Basket, CartEvent, Position
+from cart_protocol.ids import SessionId
 from cart_protocol.messages import CartMessage, CartTime, PriceBookIssue, Recorded, StoreMessage
 
 
@@ -213,3 +215,28 @@ class Outbox(Protocol):
     def keep_price_book(self, issue: PriceBookIssue) -> None: ...
     def answer(self, command: str) -> bool:
         """Return whether this command was already carried out or refused."""
+
+
+class Recordings(Protocol):
+    """The flight recorder's bounded place on a disk. Calls block, and may come from any thread.
+
+    Raises:
+        OSError: from `begin` and `append`, where the disk fails or has no room; the segment ends at its last whole
+            chunk, and the next thing to do is to begin another.
+    """
+
+    def begin(self, header: Header, texts: Mapping[str, str]) -> int:
+        """End the open segment and begin another; return its bytes. `texts` are those its book refers to, by digest."""
+
+    def append(self, entries: Sequence[Entry | Reading]) -> int:
+        """Write to the open segment; return its bytes."""
+
+    def record_of(self, session: SessionId) -> bytes:
+        """Return all segments of a session as one file (cart_firmware.core.recording.bundled).
+
+        Raises:
+            RecordingError: nothing is recorded of it, or not any more.
+        """
+
+    def erase(self, session: SessionId) -> int:
+        """End the open segment and delete all that tell of a session; return how many."""

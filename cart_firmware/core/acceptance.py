@@ -97,6 +97,10 @@ class _Frame(msgspec.Struct, frozen=True):
     symbols: Mapping[Symbol, Likelihood]
 
 
+REMEMBERED = (_Frame,)
+"""What evidence holds, for a recording (cart_firmware.core.remembered)."""
+
+
 class Evidence:
     """What the frames of the last moment said. Fed in order of time; forgets what lies further back."""
 

@@ -159,3 +159,7 @@ class QuietWindow:
         noise = self._noise_mg
         self._noise_mg = shake if noise is None else min(noise * _FORGETTING, shake)
         return max(self._noise_mg, shake if noise is None else 0.0)
+
+
+REMEMBERED = (_Slice, Quiet)
+"""What a window holds, for a recording (cart_firmware.core.remembered)."""

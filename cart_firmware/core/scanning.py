@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from cart_firmware.core import acceptance
 from cart_firmware.core.acceptance import Evidence, Symbol
 from cart_protocol.gs1.check_digit import CheckDigitError, Gs1Error
 from cart_protocol.gs1.coupon import CouponCode
 from cart_protocol.gs1.scan import ScannedCode, read_code
 from cart_protocol.ids import ProductId
+from cart_protocol.money import Money
 from cart_protocol.pricing.fit_for_sale import tells_packs_apart, unfit
-from cart_protocol.pricing.price_book import Prices, Product, SoldBy
+from cart_protocol.pricing.price_book import Nutrition, Prices, Product, Provenance, SoldBy
 
 _AWAY_US = 1_000_000
 _AWAY_WEIGHED_US = 300_000
@@ -28,7 +30,7 @@ _UNFIT_US = 60_000_000
 """A pack that must not be sold is not sold by its other code either, which says neither lot nor date."""
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class Shown(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A product that was held before the camera; the frame of `at_us` completed the evidence."""
 
     at_us: int
@@ -37,7 +39,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     product: Product
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A code that names nothing to sell here.
 
     `reason`: 'unknown-product', 'check-digit', 'not-a-product', 'coupon', or one of `fit_for_sale.Unfit`.
@@ -61,6 +63,10 @@ class _View(msgspec.Struct):
     """A frame without it lay between the last two looks."""
     counted_us: int | None = None
     weighed: bool = False
+
+
+REMEMBERED = (_View, Refused, Product, SoldBy, Money, Nutrition, Provenance, *acceptance.REMEMBERED)
+"""What a scanner holds, for a recording (cart_firmware.core.remembered)."""
 
 
 class Scanner:

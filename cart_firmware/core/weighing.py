@@ -7,6 +7,7 @@ it, as a hand does that leaned on the basket, says so in `undoes_us` and restore
 
 import msgspec
 
+from cart_firmware.core import quiet_window
 from cart_firmware.core.calibration import Calibration
 from cart_firmware.core.drift import Drift
 from cart_firmware.core.indication import Dial, Indication
@@ -65,6 +66,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """`at_us` of the step that it takes back to the milligram."""
     crept: bool = False
     """Whether nothing ever moved: goods that are poured in slowly, or a cell that drifts faster than a sound one."""
+
+
+REMEMBERED = (Step, Lean, *quiet_window.REMEMBERED)
+"""What a weigher holds, for a recording (cart_firmware.core.remembered)."""
 
 
 class Weigher:

@@ -6,16 +6,15 @@ from importlib.metadata import PackageNotFoundError, version
 import msgspec
 
 from cart_firmware.config import Settings
-from cart_firmware.core.calibration import Calibration
 from cart_firmware.core.health import Health
-from cart_firmware.core.indication import Dial
+from cart_firmware.core.recording import FusionSettings, WeigherSettings
 from cart_firmware.core.scanning import Scanner
 from cart_firmware.core.tilt import LEVEL
-from cart_firmware.core.weighing import Accuracy, Weigher
-from cart_firmware.ports import FrameSource, Imu, LoadCell, Outbox, StoreLink
+from cart_firmware.ports import FrameSource, Imu, LoadCell, Outbox, Recordings, StoreLink
 from cart_firmware.services.fuse import Address, Fuse
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.price_book import Verify
+from cart_firmware.services.recorder import Recorder
 from cart_firmware.services.report import Status, status_of
 from cart_firmware.services.sense import BarcodeReader, Eye, Scale
 from cart_firmware.services.show import ShowCase
@@ -23,7 +22,6 @@ from cart_firmware.services.sync import Sync
 from cart_firmware.services.watch import Loop, Watch
 from cart_protocol.host.clock import Clock, IdMint
 from cart_protocol.host.service_manager import ServiceManager
-from cart_protocol.mass import Mass
 
 _CLOSE_S = 1.5
 """For taking leave of the store and ending the camera's program: SIGTERM is answered within two seconds."""
@@ -46,11 +44,19 @@ class Cart:
         verify: Verify,
         imu: Imu | None = None,
         service_manager: ServiceManager | None = None,
+        recordings: Recordings | None = None,
     ) -> None:
         self._cart_id, self._load_cell, self._frames = settings.identity.cart, load_cell, frames
         self._imu = imu
         self._service_manager = service_manager or ServiceManager({})
         memory, health, scanner = Memory(outbox), Health(started_us=clock.monotonic_us()), Scanner()
+        self.recorder = Recorder(
+            recordings,
+            clock,
+            cart=settings.identity.cart,
+            software=_software(),
+            segment_bytes=settings.recorder.segment_kib << 10,
+        )
         self.show_case = ShowCase(settings.identity.cart)
         self.fuse = Fuse(
             memory,
@@ -61,13 +67,18 @@ class Cart:
             show_case=self.show_case,
             address=Address(settings.identity.cart, settings.identity.phone_page),
             verify=verify,
-            scan_patience_s=settings.scan_patience_s,
-            drift_mg=settings.weighing.smallest_step_mg // 2,
+            settings=fusion_settings(settings),
+            recorder=self.recorder,
         )
         # One that was never read on level floor would correct slopes that are none.
         upright = imu if any(settings.imu.up) else None
-        self.scale = Scale(load_cell, self._weigher(settings, load_cell), health, clock, self.fuse.submit, imu=upright)
-        self.eye = Eye(frames, reader, scanner, health=health, clock=clock, submit=self.fuse.submit)
+        weighing = weigher_settings(settings, load_cell.rate_hz)
+        weigher = weighing.weigher(self.fuse.load)
+        self.recorder.join(weighing, weigher, scanner, self.fuse.decider)
+        self.scale = Scale(load_cell, weigher, health, clock, self.fuse.submit, recorder=self.recorder, imu=upright)
+        self.eye = Eye(
+            frames, reader, scanner, health=health, clock=clock, submit=self.fuse.submit, recorder=self.recorder
+        )
         self.sync = Sync(
             link,
             memory,
@@ -86,7 +97,7 @@ class Cart:
             await self.fuse.start()
             self._service_manager.ready("serving")
             async with asyncio.TaskGroup() as group:
-                for loop in (self.fuse, self.scale, self.eye, self.sync, self.watch):
+                for loop in (self.fuse, self.scale, self.eye, self.sync, self.watch, self.recorder):
                     group.create_task(loop.run(), name=type(loop).__name__.lower())
         finally:
             self._service_manager.stopping()
@@ -119,24 +130,38 @@ class Cart:
             self._imu.close()
         try:
             async with asyncio.timeout(_CLOSE_S):
-                await asyncio.gather(self.sync.close(), self._frames.close(), return_exceptions=True)
+                await asyncio.gather(
+                    self.sync.close(), self._frames.close(), self.recorder.flush(), return_exceptions=True
+                )
         except TimeoutError:
             pass  # whoever does not end in time is ended with us
 
-    def _weigher(self, settings: Settings, load_cell: LoadCell) -> Weigher:
-        cell, weighing = settings.load_cell, settings.weighing
-        return Weigher(
-            Calibration(zero_counts=cell.zero_counts, counts_per_kilogram=cell.counts_per_kilogram),
-            rate_hz=load_cell.rate_hz,
-            window_ms=weighing.window_ms,
-            band_mg=weighing.band_mg,
-            smallest_step_mg=weighing.smallest_step_mg,
-            level=self.fuse.load,
-            platform_mg=weighing.platform_mg,
-            up=settings.imu.up if any(settings.imu.up) else LEVEL,
-            accuracy=Accuracy(Mass(cell.repeat_mg), cell.place_ppm),
-            dial=Dial(division=Mass(weighing.division_mg), capacity=Mass(weighing.capacity_mg), sealed=weighing.sealed),
-        )
+
+def weigher_settings(settings: Settings, rate_hz: float) -> WeigherSettings:
+    """Return what a weigher is made with on a converter of this rate."""
+    cell, weighing = settings.load_cell, settings.weighing
+    return WeigherSettings(
+        zero_counts=cell.zero_counts,
+        counts_per_kilogram=cell.counts_per_kilogram,
+        rate_hz=rate_hz,
+        window_ms=weighing.window_ms,
+        band_mg=weighing.band_mg,
+        smallest_step_mg=weighing.smallest_step_mg,
+        platform_mg=weighing.platform_mg,
+        up=settings.imu.up if any(settings.imu.up) else LEVEL,
+        repeat_mg=cell.repeat_mg,
+        place_ppm=cell.place_ppm,
+        division_mg=weighing.division_mg,
+        capacity_mg=weighing.capacity_mg,
+        sealed=weighing.sealed,
+    )
+
+
+def fusion_settings(settings: Settings) -> FusionSettings:
+    """Return what decisions depend on."""
+    return FusionSettings(
+        scan_patience_us=settings.scan_patience_s * 1_000_000, drift_mg=settings.weighing.smallest_step_mg // 2
+    )
 
 
 def _software() -> str:

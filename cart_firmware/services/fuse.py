@@ -10,16 +10,18 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from cart_firmware.core import fusion, session
-from cart_firmware.core.decision import Context, Draft, Evidence
+from cart_firmware.core.decision import Evidence
 from cart_firmware.core.health import Health
 from cart_firmware.core.prompts import Situation, prompt
+from cart_firmware.core.recording import FusionSettings
 from cart_firmware.core.scanning import Scanner
 from cart_firmware.core.tiles import Tile, tiles
-from cart_firmware.core.touch import Touch, search, touched
+from cart_firmware.core.touch import Touch, search
+from cart_firmware.services.decide import Decider, Decision, FaultsFound, Matter, Started, TimePassed
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.observations import BookIssued, Commanded, Loaded, Observation, Seen, Stepped, Touched
 from cart_firmware.services.price_book import PriceBookRefusedError, Verify, accept
+from cart_firmware.services.recorder import Recorder
 from cart_firmware.services.show import ScreenLine, ScreenScan, ScreenView, ShowCase
 from cart_firmware.services.sync import Truth
 from cart_protocol.basket import (
@@ -41,9 +43,8 @@ from cart_protocol.basket import (
 )
 from cart_protocol.exchange import OutboxFullError
 from cart_protocol.host.clock import Clock, IdMint
-from cart_protocol.ids import CommandId
 from cart_protocol.mass import Mass, shown
-from cart_protocol.messages import CartTime, Command, PriceBookIssue
+from cart_protocol.messages import CartTime, PriceBookIssue
 from cart_protocol.money import zero
 from cart_protocol.pricing.line import price_basket
 from cart_protocol.pricing.price_book import Prices, Product, SoldBy
@@ -53,14 +54,11 @@ _TICK_S = 0.25
 """How late at most what only time decides: patience, faults, remarks that end."""
 _REMARK_US = 6_000_000
 """How long a person needs for a sentence, with goods in both hands."""
-_CODE_LENGTH = 6
 _URGENT = (FaultsChanged, SessionEnded, CommandRefused)
 _FOR_THE_END = 32
 """Places of the outbox's reserve that removals leave to what ends a session."""
 _QUIET_EVENTS = (LoadSettled, FaultsChanged)
 """Nothing a shopper would see."""
-
-Decide = Callable[[Draft, Context], None]
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -79,13 +77,6 @@ class _Remark(msgspec.Struct, frozen=True):
     until_us: int = 0
 
 
-class _Waiting(msgspec.Struct, frozen=True):
-    """An order that waits for the load to come to rest."""
-
-    observed: Commanded
-    until_us: int
-
-
 class Fuse:
     """See the module. `submit` and `refresh` may be called from the same event loop at any time."""
 
@@ -100,18 +91,16 @@ class Fuse:
         show_case: ShowCase,
         address: Address,
         verify: Verify,
-        scan_patience_s: int,
-        drift_mg: int,
+        settings: FusionSettings,
+        recorder: Recorder,
     ) -> None:
         self._memory, self._clock, self._mint, self._verify = memory, clock, mint, verify
-        self._scanner, self._health, self._show_case, self._address = scanner, health, show_case, address
-        self._scan_patience_us, self._drift_mg = scan_patience_s * 1_000_000, drift_mg
-        self.basket = memory.basket()
+        self._health, self._show_case, self._address, self._recorder = health, show_case, address, recorder
+        basket = memory.basket()
+        evidence = Evidence(level=Mass(basket.tare + basket.settled), variance=basket.variance)
+        self.decider = Decider(basket, evidence, settings, scanner)
         self.position = memory.position
-        self._evidence = Evidence(level=Mass(self.basket.tare + self.basket.settled), variance=self.basket.variance)
-        self._prices: Prices | None = None
         self._inbox = asyncio.Queue[Observation]()
-        self._waiting: dict[CommandId, _Waiting] = {}
         self._remark = _Remark()
         self._faults_logged: tuple[Fault, ...] = ()
         self._observed_us = 0
@@ -123,6 +112,10 @@ class Fuse:
         self.turned_us: int | None = None
         self.refused_books = 0
         self._take_kept_book()
+
+    @property
+    def basket(self) -> Basket:
+        return self.decider.basket
 
     @property
     def load(self) -> Mass:
@@ -142,7 +135,7 @@ class Fuse:
     @property
     def prices(self) -> Prices | None:
         """The price book that the cart prices from, with what was learned of masses."""
-        return self._prices
+        return self.decider.prices
 
     def touch(self, touch: Touch) -> None:
         """Take what the shopper did on the screen, at once."""
@@ -150,11 +143,11 @@ class Fuse:
 
     def search(self, text: str) -> tuple[Product, ...]:
         """Return products to choose from by name or number."""
-        return search(self._prices, text)
+        return search(self.decider.prices, text)
 
     async def start(self) -> None:
         """Record what starting means, so that a shopper sees a code."""
-        await self._decide(session.started, self._clock.monotonic_us())
+        await self._decide(Started(), self._clock.monotonic_us())
         self._show()
 
     async def run(self) -> None:
@@ -180,23 +173,17 @@ class Fuse:
 
     async def _take(self, observation: Observation) -> None:
         match observation:
-            case Stepped(step):
-                # First the evidence, which outlasts a decision that cannot be recorded.
-                held = fusion.hold(self._evidence, self.basket.phase, step)
-                await self._decide(lambda draft, context: fusion.step_seen(draft, held, context), step.at_us)
-            case Loaded(at_us, level, variance, quiet):
-                await self._decide(
-                    lambda draft, context: fusion.load_reported(draft, level, variance, context, quiet=quiet), at_us
-                )
-            case Seen(seen):
-                if not await self._decide(lambda draft, context: fusion.scan_seen(draft, seen, context), seen.at_us):
-                    _LOG.warning("a scan could not be recorded", product=str(getattr(seen, "product", "")))
-            case Touched(at_us, touch):
-                await self._decide(lambda draft, context: touched(draft, touch, context), at_us)
-            case Commanded():
-                await self._command(observation)
             case BookIssued(issue):
                 await self._take_book(issue)
+            case Commanded():
+                await self._command(observation)
+            case Stepped(step):
+                await self._decide(observation, step.at_us)
+            case Seen(seen):
+                if not await self._decide(observation, seen.at_us):
+                    _LOG.warning("a scan could not be recorded", product=str(getattr(seen, "product", "")))
+            case Loaded() | Touched():
+                await self._decide(observation, observation.at_us)
 
     async def _tick(self, now_us: int) -> None:
         if self._health.outbox_full and self._memory.has_room():
@@ -206,47 +193,36 @@ class Fuse:
             if faults != self._faults_logged:
                 self._faults_logged = faults
                 _LOG.warning("faults", now=[fault.value for fault in faults])
-            await self._decide(lambda draft, _: draft.add(FaultsChanged(faults=faults)), now_us)
+            await self._decide(FaultsFound(faults), now_us)
         else:
             self._faults_logged = faults
-        await self._decide(fusion.time_passed, now_us)
-        for waiting in list(self._waiting.values()):
+        await self._decide(TimePassed(), now_us)
+        for waiting in list(self.decider.waiting.values()):
             await self._command(waiting.observed)
 
     async def _command(self, observed: Commanded) -> None:
-        command, now_us = observed.command, self._clock.monotonic_us()
+        command = observed.command
         if await self._memory.answered(command.id):
-            self._waiting.pop(command.id, None)
             return
-        if observed.until_us is not None and now_us > observed.until_us:
-            await self._answer(command, lambda draft, _: session.refuse(draft, command, "expired"), now_us)
-            return
-        if session.must_wait(Draft(self.basket, self._evidence), command):
-            waiting = self._waiting.setdefault(command.id, _Waiting(observed, now_us + session.FREEZE_WAIT_US))
-            if now_us < waiting.until_us:
-                return
-        await self._answer(command, lambda draft, context: session.carry_out(draft, command, context), now_us)
-
-    async def _answer(self, command: Command, decide: Decide, now_us: int) -> None:
-        self._waiting.pop(command.id, None)
-        if not await self._decide(decide, now_us):
+        if not await self._decide(observed, self._clock.monotonic_us()):
             _LOG.warning("a command could not be answered", command=command.id)
 
     async def _take_book(self, issue: PriceBookIssue) -> None:
         try:
-            prices = accept(issue, self._verify, present=self._prices)
+            prices = accept(issue, self._verify, present=self.decider.prices)
         except PriceBookRefusedError as error:
             self.refused_books += 1
+            self._recorder.book_refused(issue.version, str(error))
             _LOG.warning("price book refused", reason=str(error))
             return
-        if prices is self._prices:
+        if prices is self.decider.prices:
             return  # every connection brings the retained issue again: it is no news and no refusal
         try:
             await self._memory.keep_price_book(issue)
         except OutboxFullError as error:
             # Good for today; after a restart the store brings it again.
             _LOG.warning("price book not kept", reason=str(error))
-        self._use(prices)
+        self._use(prices, issue)
         _LOG.info(
             "price book", version=prices.version, products=len(prices.book.products), learned=prices.learned.issue
         )
@@ -256,52 +232,51 @@ class Fuse:
         if issue is None:
             return
         try:
-            self._use(accept(issue, self._verify, present=None))
+            self._use(accept(issue, self._verify, present=None), issue)
         except PriceBookRefusedError as error:
             self.refused_books += 1
             _LOG.warning("the kept price book is refused", reason=str(error))
 
-    def _use(self, prices: Prices) -> None:
-        self._prices = prices
-        self._scanner.use(prices)
+    def _use(self, prices: Prices, issue: PriceBookIssue) -> None:
+        self._recorder.book_taken(issue)
+        self.decider.use(prices)
         self._health.price_book = True
 
     # ── deciding ──
 
-    async def _decide(self, decide: Decide, at_us: int) -> bool:
+    async def _decide(self, matter: Matter, at_us: int) -> bool:
         """Decide, record and apply; return False, with nothing changed, if there is no room to record it."""
-        draft = Draft(self.basket, self._evidence)
-        decide(draft, self._context(at_us))
-        if not draft.events:
-            self._evidence = draft.evidence
-            return True
-        urgent = any(isinstance(event, _URGENT) for event in draft.events) or (
+        decision = self.decider.decide(matter, at_us, self._mint)
+        recorded = await self._remember(decision) if decision.events else True
+        if isinstance(matter, TimePassed) and not self.decider.changes(decision):
+            self._recorder.ticked(at_us)
+        else:
+            self._recorder.decided(decision, recorded=recorded)
+        before = self.basket
+        self.decider.settle(decision, recorded=recorded)
+        if recorded and decision.events:
+            self._grown()
+            for event in decision.events:
+                self._follow(event, before, at_us)
+        return recorded
+
+    async def _remember(self, decision: Decision) -> bool:
+        """Have the events stored; return False if there is no room."""
+        events = decision.events
+        urgent = any(isinstance(event, _URGENT) for event in events) or (
             # What was taken out must not stay on the bill because the memory is full.
-            any(isinstance(event, LineRemoved) for event in draft.events) and self._memory.spares(_FOR_THE_END)
+            any(isinstance(event, LineRemoved) for event in events) and self._memory.spares(_FOR_THE_END)
         )
+        stamp = self._stamp(decision.at_us)
         try:
-            recorded = await self._memory.record(draft.events, self._stamp(at_us), draft.basket, urgent=urgent)
+            recorded = await self._memory.record(events, stamp, decision.draft.basket, urgent=urgent)
         except OutboxFullError:
             if not self._health.outbox_full:
                 _LOG.error("outbox full", position=self.position.seq)
             self._health.outbox_full = True
             return False
-        before, self.basket, self._evidence = self.basket, draft.basket, draft.evidence
         self.position = Position(epoch=self.position.epoch, seq=recorded[-1].seq)
-        self._grown()
-        for event in draft.events:
-            self._follow(event, before, at_us)
         return True
-
-    def _context(self, at_us: int) -> Context:
-        return Context(
-            prices=self._prices,
-            mint=self._mint.uuid,
-            now_us=at_us,
-            code=self._mint.code(_CODE_LENGTH),
-            scan_patience_us=self._scan_patience_us,
-            drift_mg=self._drift_mg,
-        )
 
     def _stamp(self, at_us: int) -> CartTime:
         clock = self._clock
@@ -316,8 +291,7 @@ class Fuse:
         if not isinstance(event, _QUIET_EVENTS):
             self._observed_us = at_us
         match event:
-            case LineAdded(product=product, name=name):
-                self._scanner.weighed(product)
+            case LineAdded(name=name):
                 self._say("added", name)
             case LineRemoved(line=line) if line in before.lines:
                 self._say("removed", before.lines[line].name)
@@ -332,13 +306,13 @@ class Fuse:
 
     def _answers(self) -> tuple[Tile, ...]:
         """Return what the shopper may answer; worked out anew only when something changed, or every second."""
-        if not self.basket.unexplained and not self._evidence.held:
+        evidence, now_us = self.decider.evidence, self._clock.monotonic_us()
+        if not self.basket.unexplained and not evidence.held:
             return ()
-        now_us = self._clock.monotonic_us()
-        about = (self.position.seq, self._evidence.held, tuple(self._evidence.leaving_us), now_us // 1_000_000)
+        about = (self.position.seq, evidence.held, tuple(evidence.leaving_us), now_us // 1_000_000)
         if about != self._answered:
-            found = fusion.choices(Draft(self.basket, self._evidence), self._context(now_us))
-            self._answered, self._tiles = about, tiles(found, self.basket, self._prices)
+            found = self.decider.choices(now_us, self._mint)
+            self._answered, self._tiles = about, tiles(found, self.basket, self.decider.prices)
         return self._tiles
 
     def _say(self, kind: str, subject: str) -> None:
@@ -353,40 +327,39 @@ class Fuse:
         self._show_case.show(self._view(basket))
 
     def _view(self, basket: Basket) -> ScreenView:
-        held = self._evidence.held
-        leaving = [line.name for line in basket.lines.values() if line.line in self._evidence.leaving_us]
+        evidence, prices = self.decider.evidence, self.decider.prices
+        held = evidence.held
+        leaving = [line.name for line in basket.lines.values() if line.line in evidence.leaving_us]
         answers = self._answers()
         situation = Situation(
             basket=basket,
-            prices=self._prices,
+            prices=prices,
             held=Mass(sum(step.mass for step in held)) if held else None,
             remark=self._remark.kind,
             subject=self._remark.subject,
             tiles=len(answers),
             leaving=tuple(leaving),
-            container=self._evidence.container_us is not None,
+            container=evidence.container_us is not None,
         )
         usable = basket.phase is Phase.IDLE and not basket.withdrawn and not basket.faults
-        totals = price_basket(self._prices, basket.line_prices()) if self._prices else None
-        nothing = zero(self._prices.currency if self._prices else "EUR")
+        totals = price_basket(prices, basket.line_prices()) if prices else None
+        nothing = zero(prices.currency if prices else "EUR")
         return ScreenView(
             revision=0,
             phase=basket.phase,
             cart=self._address.cart,
             code=basket.code if usable else "",
             code_url=self._address.of(basket.code) if usable else "",
-            lines=tuple(
-                _shown_line(line, leaving=line.line in self._evidence.leaving_us) for line in basket.lines.values()
-            ),
-            pending=shown_scans(basket, self._prices),
+            lines=tuple(_shown_line(line, leaving=line.line in evidence.leaving_us) for line in basket.lines.values()),
+            pending=shown_scans(basket, prices),
             tiles=answers,
             helped=basket.attention == "help",
-            announced=bool(basket.pending or leaving or self._evidence.container_us is not None),
+            announced=bool(basket.pending or leaving or evidence.container_us is not None),
             prompt=prompt(situation),
             total=totals.total if totals else nothing,
             tax=totals.tax if totals else nothing,
             offline=self._is_offline(),
-            book_version=self._prices.version if self._prices else 0,
+            book_version=prices.version if prices else 0,
             observed_us=self._observed_us,
         )
 

@@ -30,6 +30,7 @@ from cart_firmware.ports import (
     WrongGainError,
 )
 from cart_firmware.services.observations import Loaded, Observation, Seen, Stepped
+from cart_firmware.services.recorder import Recorder
 from cart_protocol.basket import Fault
 from cart_protocol.host.clock import Clock
 from cart_protocol.mass import Mass
@@ -86,10 +87,11 @@ class Scale:
         clock: Clock,
         submit: Submit,
         *,
+        recorder: Recorder,
         imu: Imu | None = None,
     ) -> None:
         self._cell, self._weigher, self._health, self._clock, self._submit = cell, weigher, health, clock, submit
-        self._imu = imu
+        self._recorder, self._imu = recorder, imu
         self._lean_due_us = 0
         self._pause_s = 0.5 / cell.rate_hz
         self._reported_us = 0
@@ -143,7 +145,9 @@ class Scale:
             if kind not in self.failures:
                 _LOG.warning("accelerometer not usable: slopes are not corrected", seen=str(error))
             self.failures[kind] = self.failures.get(kind, 0) + 1
+            self._recorder.failed(now_us, kind, interrupts=False)
             return _LEAN_AGAIN_US
+        self._recorder.leaned(felt.at_us, felt.x, felt.y, felt.z)
         self._weigher.feel(felt.at_us, felt.x, felt.y, felt.z)
         if self._weigher.doubts_tilt and _TILT_DOUBTED not in self.failures:
             self.failures[_TILT_DOUBTED] = 1
@@ -157,6 +161,7 @@ class Scale:
         self._health.weighed(sample.at_us)
         self.turned_us = sample.at_us
         self._health.drifting = self._weigher.suspicious
+        self._recorder.converted(sample.at_us, sample.counts)
         if step := self._weigher.feed(sample.at_us, sample.counts):
             self._submit(Stepped(step))
             _log_step(step)
@@ -174,7 +179,9 @@ class Scale:
             self._health.saturated(now_us)
         else:
             self._health.reading_failed(now_us, _FAULTS.get(type(error), Fault.LOAD_CELL_UNRELIABLE))
-        if isinstance(error, _LEAVES_WINDOW):
+        interrupts = not isinstance(error, _LEAVES_WINDOW)
+        self._recorder.failed(now_us, kind, interrupts=interrupts)
+        if not interrupts:
             return
         self._weigher.interrupt()
         if self._reported_quiet:
@@ -198,9 +205,10 @@ class Eye:
         health: Health,
         clock: Clock,
         submit: Submit,
+        recorder: Recorder,
     ) -> None:
         self._frames, self._reader, self._scanner = frames, reader, scanner
-        self._health, self._clock, self._submit = health, clock, submit
+        self._health, self._clock, self._submit, self._recorder = health, clock, submit, recorder
         self.turned_us: int | None = None
         """When a frame was last read through."""
         self.frames_read = 0
@@ -228,7 +236,9 @@ class Eye:
             likelihoods = {_symbol(one): one.likelihood for one in readings if one.likelihood is not None}
             self._health.framed(frame.at_us)
             self.turned_us = self._clock.monotonic_us()
-            for seen in self._scanner.feed(frame.at_us, symbols, self._today(), likelihoods):
+            today = self._today()
+            self._recorder.looked(frame.at_us, symbols, likelihoods, today)
+            for seen in self._scanner.feed(frame.at_us, symbols, today, likelihoods):
                 _log_seen(seen)
                 self._submit(Seen(seen))
 

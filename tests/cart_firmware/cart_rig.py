@@ -14,7 +14,8 @@ import zxingcpp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
-from cart_firmware.config import Broker, Identity, ImuSettings, Settings
+from cart_firmware.config import Broker, Identity, ImuSettings, RecorderSettings, Settings
+from cart_firmware.devices.segment_ring import SegmentRing
 from cart_firmware.perception.reader import Reader
 from cart_firmware.ports import Frame, Heard, Imu, LinkDown, LinkUp, LoadCellError, Sample, Unreadable
 from cart_firmware.services.cart import Cart
@@ -194,16 +195,20 @@ class Rig:
         self.folder, self.capacity, self.disk_reserve = folder, capacity, disk_reserve
         self.platform, self.camera, self.store = Platform(), Camera(self.clock), SmallStore(self.clock)
         self.imu: Imu | None = None
+        self.bounds = (1 << 20, 0)
+        """Of the flight recorder: bytes, and bytes to be left free."""
+        self.segment_kib = 1_024
         self._lives = 0
 
     async def start(self, *, online: bool = True, book: bool = True) -> None:
         self._lives += 1
+        self.ring = SegmentRing(self.folder / "recording", *self.bounds)
         self.outbox = SqliteOutbox(self.folder / "outbox", self.capacity, 42, self.disk_reserve)
         self.wire = Wire(self.store)
         self.cart = Cart(
-            settings(self.folder), self.clock, IdMint(self.clock, SeededDice(self._lives)), load_cell=self.platform,
+            settings(self.folder, self.segment_kib), self.clock, IdMint(self.clock, SeededDice(self._lives)), load_cell=self.platform,
             imu=self.imu, frames=self.camera, reader=Reader(), link=self.wire, outbox=self.outbox,
-            verify=Verifier(KEY.public_key()).verify,
+            verify=Verifier(KEY.public_key()).verify, recordings=self.ring,
         )  # fmt: skip
         self._running = asyncio.create_task(self.cart.run())
         if online:
@@ -252,13 +257,14 @@ class Rig:
         return self.cart.show_case.view().prompt.sentence
 
 
-def settings(folder: Path) -> Settings:
+def settings(folder: Path, segment_kib: int = 1_024) -> Settings:
     return Settings(
         identity=Identity(cart="c1", store="s1", phone_page="https://shop.example/phone"),
         broker=Broker(host="localhost", authority=folder / "ca", certificate=folder / "crt", key=folder / "key"),
         state=folder,
         imu=ImuSettings(up=(0, 0, 1_000_000)),
         price_book_key=folder / "key",
+        recorder=RecorderSettings(segment_kib=segment_kib),
     )
 
 

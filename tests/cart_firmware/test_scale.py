@@ -12,6 +12,7 @@ from cart_firmware.core.health import Health
 from cart_firmware.core.weighing import Weigher
 from cart_firmware.ports import Acceleration, ImuError
 from cart_firmware.services.observations import Observation, Stepped
+from cart_firmware.services.recorder import Recorder
 from cart_firmware.services.sense import Scale
 from cart_protocol.basket import Fault, WeightUnexplained
 from cart_protocol.mass import grams
@@ -100,7 +101,8 @@ def test_a_drifting_cell_is_a_fault_before_the_shopper_is_asked_about_anything()
         weigher = Weigher(
             calibration, rate_hz=80, window_ms=400, band_mg=6_000, smallest_step_mg=12_000, level=grams(3_000)
         )
-        scale = Scale(platform, weigher, health, VirtualClock(loop), heard.append)
+        clock = VirtualClock(loop)
+        scale = Scale(platform, weigher, health, clock, heard.append, recorder=Recorder(None, clock))
         while loop.time() < 500:
             platform.grams = 3_000 + 0.09 * loop.time()
             await asyncio.sleep(scale.poll())
