@@ -10,6 +10,8 @@ BENCHMARKS = {
     "frame": "bench.frame",
     "trips": "bench.trips",
     "fraud": "bench.fraud",
+    "replay": "bench.replay",
+    "cart": "bench.cart",
 }
 
 

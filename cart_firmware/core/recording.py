@@ -8,9 +8,11 @@ cell and accelerometer, 80 and 20 a second, are `Sensed`: differences in variabl
 """
 
 import datetime as dt
+import itertools
+import operator
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -261,7 +263,7 @@ def read_segment(data: bytes, name: str) -> Segment:
             entries += unpacker.unpacked(entry.run) if isinstance(entry, Sensed) else [entry]
     except StopIteration:
         raise RecordingError(f"{name}: ends before its header is whole; nothing in it can be replayed") from None
-    except (msgspec.DecodeError, RuntimeError) as error:  # the latter: a run that ends within a reading
+    except (msgspec.DecodeError, IndexError, TypeError, ValueError) as error:
         raise RecordingError(
             f"{name}: whole, but not what format {FORMAT} says ({error}); replay it with the version that wrote it"
         ) from error
@@ -380,27 +382,31 @@ def restored(header: Header, name: str) -> tuple[Weigher, Scanner]:
 # ── readings, as differences ─────────────────────────────────────────────────────────────────────────────────────────
 
 _KINDS: tuple[type[Reading], ...] = (Converted, Leaned, Ticked)
-_KIND_BITS = 2
 
 
 class _Packer:
-    """Readings to numbers: time as the change of the interval, values as the change since the last of their kind."""
+    """A run of readings to bytes, by columns, since what repeats deflates to nothing: how many; of which kind each;
+    by how much its interval changed; and by how much its values did since the last of its kind.
+    """
 
     def __init__(self) -> None:
         self._last: list[tuple[int, ...]] = [(0,) * len(kind.__struct_fields__) for kind in _KINDS]
         self._interval = [0] * len(_KINDS)
 
-    def packed(self, readings: Iterable[Reading]) -> bytes:
-        packed = bytearray()
+    def packed(self, readings: Sequence[Reading]) -> bytes:
+        kinds, times, columns = bytearray(), bytearray(), bytearray()
         for reading in readings:
             kind = _KINDS.index(type(reading))
             values, last = msgspec.structs.astuple(reading), self._last[kind]
             interval = values[0] - last[0]
-            _put(packed, _zigzag(interval - self._interval[kind]) << _KIND_BITS | kind)
+            kinds.append(kind)
+            _put(times, _zigzag(interval - self._interval[kind]))
             for value, before in zip(values[1:], last[1:], strict=True):
-                _put(packed, _zigzag(value - before))
+                _put(columns, _zigzag(value - before))
             self._last[kind], self._interval[kind] = values, interval
-        return bytes(packed)
+        count = bytearray()
+        _put(count, len(kinds))
+        return bytes(count + kinds + times + columns)
 
 
 class _Unpacker:
@@ -411,12 +417,19 @@ class _Unpacker:
         self._interval = [0] * len(_KINDS)
 
     def unpacked(self, run: bytes) -> Iterator[Reading]:
+        """Raises IndexError where the run is no run."""
         numbers = _numbers(run)
-        for first in numbers:
-            kind = first & (1 << _KIND_BITS) - 1
-            self._interval[kind] += _signed(first >> _KIND_BITS)
+        count = numbers[0]
+        kinds, times, columns = (
+            numbers[1 : 1 + count],
+            numbers[1 + count : 1 + 2 * count],
+            iter(numbers[1 + 2 * count :]),
+        )
+        for kind, time in zip(kinds, times, strict=True):
+            self._interval[kind] += _signed(time)
             last = self._last[kind]
-            values = (last[0] + self._interval[kind], *(before + _signed(next(numbers)) for before in last[1:]))
+            changes = [_signed(each) for each in itertools.islice(columns, len(last) - 1)]
+            values = (last[0] + self._interval[kind], *map(operator.add, last[1:], changes))
             self._last[kind] = values
             yield _KINDS[kind](*values)
 
@@ -437,11 +450,13 @@ def _put(packed: bytearray, number: int) -> None:
     packed.append(number)
 
 
-def _numbers(run: bytes) -> Iterator[int]:
+def _numbers(run: bytes) -> list[int]:
+    found = list[int]()
     number = shift = 0
     for byte in run:
         number |= (byte & 127) << shift
         shift += 7
         if byte < 128:
-            yield number
+            found.append(number)
             number = shift = 0
+    return found

@@ -113,7 +113,7 @@ class Recorder:
 
     def crop(self, at_us: int, luma: NDArray[np.uint8]) -> None:
         """Keep a small picture of what moved: height x width, uint8. Made smaller and written off the event loop."""
-        if self._crops >= _CROPS_WAITING:
+        if self._crops >= _CROPS_WAITING or luma.ndim != 2 or luma.size == 0:
             self.lost += 1
             return
         self._crops += 1
@@ -125,19 +125,7 @@ class Recorder:
         if begins is not None:
             self._fresh = True
         self._begin_if_due(begins)
-        matter = self._masked(decision)
-        offered = any(isinstance(event, CodeOffered) for event in decision.events)
-        self._note(
-            Decided(
-                at_us=decision.at_us,
-                kind=type(matter).__name__,
-                matter=msgspec.Raw(_encoder.encode(matter)),
-                events=tuple(decision.events),
-                minted=decision.minted,
-                code=decision.code if offered else "",
-                recorded=recorded,
-            )
-        )
+        self._note(_Verdict(decision, self._masked(decision), recorded))
         if any(isinstance(event, SessionEnded) for event in decision.events):
             self._fresh = True
 
@@ -171,8 +159,9 @@ class Recorder:
                 return
             try:
                 size = await asyncio.to_thread(_write, self._recordings, notes)
-            except OSError as error:
-                self._stop(len(notes), str(error))
+            except Exception as error:  # noqa: BLE001 - the one of this loop
+                # A full disk, or a number that no file holds: the shopping trip goes on.
+                self._stop(len(notes), f"{type(error).__name__}: {error}")
             else:
                 self._fresh = self._fresh or size >= self._segment_bytes
 
@@ -220,8 +209,13 @@ class Recorder:
             return
         if self._resume_us is not None:
             _LOG.info("recording again", lost=self.lost)
+        try:
+            header = self._header(session)
+        except (TypeError, OverflowError) as error:  # weigher or scanner hold what no file can
+            self._stop(0, str(error))
+            return
         self._resume_us, self._fresh, self._empty = None, False, 0
-        self._pending.append(_Begun(self._header(session), _texts(self._issue, self._book)))
+        self._pending.append(_Begun(header, _texts(self._issue, self._book)))
 
     def _header(self, session: SessionId | None) -> Header:
         if self._parts is None:
@@ -263,6 +257,27 @@ class _Crop(msgspec.Struct, frozen=True):
     luma: NDArray[np.uint8]
 
 
+class _Verdict(msgspec.Struct, frozen=True):
+    """A decision that is not encoded yet."""
+
+    decision: Decision
+    matter: Matter
+    recorded: bool
+
+    def entry(self) -> Decided:
+        decision = self.decision
+        offered = any(isinstance(event, CodeOffered) for event in decision.events)
+        return Decided(
+            at_us=decision.at_us,
+            kind=type(self.matter).__name__,
+            matter=msgspec.Raw(_encoder.encode(self.matter)),
+            events=tuple(decision.events),
+            minted=decision.minted,
+            code=decision.code if offered else "",
+            recorded=self.recorded,
+        )
+
+
 class _Begun(msgspec.Struct, frozen=True):
     """A new segment begins here."""
 
@@ -270,20 +285,25 @@ class _Begun(msgspec.Struct, frozen=True):
     texts: dict[str, str]
 
 
-_Note = Entry | Reading | _Crop | _Begun
+_Note = Entry | Reading | _Crop | _Verdict | _Begun
 
 
 def _write(recordings: Recordings, notes: Sequence[_Note]) -> int:
     """Write notes in order; return how long the newest segment is."""
     size, chunk = 0, list[Entry | Reading]()
     for note in notes:
-        if isinstance(note, _Begun):
-            if chunk:
-                recordings.append(chunk)
-            chunk = []
-            size = recordings.begin(note.header, note.texts)
-        else:
-            chunk.append(Cropped(note.at_us, thumbnail(note.luma)) if isinstance(note, _Crop) else note)
+        match note:
+            case _Begun(header, texts):
+                if chunk:
+                    recordings.append(chunk)
+                chunk = []
+                size = recordings.begin(header, texts)
+            case _Crop(at_us, luma):
+                chunk.append(Cropped(at_us, thumbnail(luma)))
+            case _Verdict():
+                chunk.append(note.entry())
+            case _:
+                chunk.append(note)
     return recordings.append(chunk) if chunk else size
 
 

@@ -5,14 +5,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cart_firmware.core.touch import Container, Help, Quantity, Remove
-from cart_firmware.devices.segment_ring import read, segment_paths
+from cart_firmware.devices.segment_ring import read
 from cart_firmware.ports import SilentError
 from cart_firmware.services.replay import replay
-from cart_protocol.ids import CommandId
 from cart_protocol.messages import EndSession, Freeze
 from sim.virtual_time import VirtualTimeLoop
 from tests.cart_firmware.cart_rig import Rig, on_virtual_time
-from tests.cart_firmware.corner_shop import CHEESE_LABEL, GUM, JAM, MILK, PASTA, SESSION, TEA
+from tests.cart_firmware.corner_shop import CHEESE_LABEL, GUM, MILK, PASTA, SESSION, TEA
 
 
 def play(folder: Path, story: Callable[[Rig], Awaitable[None]]) -> Path:
