@@ -2,7 +2,7 @@
 
     scripts/bench replay [--trips 1000] [--minutes 2] [--seed 1] [--json]
 
-The cart is whole but for steel, light and the store (bench/recorded_cart.py). Its record is read from the files it left.
+The cart is whole but for steel, light and the store (bench/recorded_cart.py); its record is the files it left.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def one(seed: int, minutes: float) -> Played:
     return Played(
         trips=1, hours=made.seconds / 3_600, decisions=found.decisions, ticks=found.ticks, readings=found.readings,
         lines=len(basket.lines), bytes=size, play_s=play_s, replay_s=time.process_time() - began_s,
-        differences=[f"trip {seed}: {each.part} at {each.at_us}: {each.cart} / {each.replay}" for each in found.differences],
+        differences=[f"{seed}: {each.part} at {each.at_us}: {each.cart} / {each.replay}" for each in found.differences],
     )  # fmt: skip
 
 

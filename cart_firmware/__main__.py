@@ -26,22 +26,26 @@ from cart_firmware.core.calibration import (
     calibrated,
     compare,
 )
+from cart_firmware.core.recording import RecordingError
 from cart_firmware.core.tilt import Axes
-from cart_firmware.devices import calibration_file
+from cart_firmware.devices import calibration_file, segment_ring
 from cart_firmware.devices.accelerometers import open_imu
 from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.load_cells import open_load_cell
+from cart_firmware.devices.segment_ring import SegmentRing
 from cart_firmware.perception.camera_advice import Look, Setting, Verdict
 from cart_firmware.perception.picture_quality import Luma
 from cart_firmware.perception.reader import Reader
-from cart_firmware.screen import certificate
+from cart_firmware.screen import certificate, drawing, replay_report
 from cart_firmware.screen.camera_view import Album, plain, table
 from cart_firmware.screen.server import ScreenServer
 from cart_firmware.screen.terminal import Terminal
+from cart_firmware.screen.timeline import Timeline
+from cart_firmware.services import replay as replaying
 from cart_firmware.services import report
 from cart_firmware.services.calibrate import Session, feel_upright
 from cart_firmware.services.camera_check import Bound, CameraCheck, CameraSilentError
-from cart_firmware.services.cart import Cart
+from cart_firmware.services.cart import Cart, software
 from cart_firmware.services.store_link import MqttStoreLink, will
 from cart_protocol.host.clock import Clock, HostClock, HostDice, IdMint
 from cart_protocol.host.configuration import ConfigurationError, read
@@ -49,7 +53,7 @@ from cart_protocol.host.logs import configure
 from cart_protocol.host.plain_errors import explained
 from cart_protocol.host.service_manager import ServiceManager
 from cart_protocol.host.signature import KeyFileError, Verifier
-from cart_protocol.ids import InvalidIdError, cart_id, store_id
+from cart_protocol.ids import InvalidIdError, SessionId, cart_id, store_id
 from cart_protocol.link.mqtt import MqttLink
 from cart_protocol.link.outbox import OutboxError, SqliteOutbox
 from cart_protocol.link.settings import LinkError, MqttSettings, TlsFiles
@@ -57,6 +61,7 @@ from cart_protocol.mass import Mass, grams, kilograms
 from cart_protocol.topics import subscriptions_of_cart
 
 _OUTBOX = "outbox.sqlite"
+_RECORDING = "recording"
 _DISK_RESERVE = 2 << 20
 """Holds the outbox's reserve of urgent events several times over: some 12 KiB of log each, at worst."""
 _EPOCHS = 2**53 - 1
@@ -67,6 +72,7 @@ _EXPLAINED = (
     InvalidIdError,
     LinkError,
     OutboxError,
+    RecordingError,
     KeyFileError,
 )
 """Errors whose text already says what to do; a traceback would only hide it."""
@@ -256,6 +262,64 @@ def calibrate(  # noqa: PLR0917 - the options of a command
     typer.echo(f"\n{certificate.plain(record)}\n\nKept. To print: {kept}")
 
 
+@app.command()
+def recording(
+    config: Config,
+    session: Annotated[str | None, typer.Option(help="Only this session.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the session's record to one file, for 'replay'.")] = None,
+    erase: Annotated[bool, typer.Option("--erase", help="Delete the session's record. Stop the cart first.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List what the flight recorder holds; keep or erase the record of one session.
+
+    Exit status: 0 done, 2 there is no such record.
+    """
+    settings = _checked(config)
+    folder = settings.state / _RECORDING
+    if (save or erase) and session is None:
+        raise RecordingError("--save and --erase need --session; without either, 'cart-firmware recording' lists them")
+    if erase and asyncio.run(report.ask(settings.state)):
+        raise RecordingError(f"{config}: the cart runs and writes its record; stop it: systemctl stop cartwright-cart")
+    if save and session:
+        save.write_bytes(segment_ring.record_of(folder, lambda header, _: header.session == session))
+    if erase and session:
+        typer.echo(f"{_ring(settings).erase(SessionId(session))} segments erased")
+    listed = [each for each in segment_ring.listed(folder) if session in (None, each.session)]
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode({"segments": listed}) + b"\n")
+        return
+    for each in listed:
+        typer.echo(replay_report.row(each))
+
+
+@app.command()
+def replay(
+    record: Annotated[Path, typer.Argument(help="A folder of segments, one segment, or a file that was saved.")],
+    session: Annotated[str | None, typer.Option(help="Only this session.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw the timeline into this file.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Likewise, as a picture.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Decide again what a cart decided, with what it had perceived, and say where the answers differ.
+
+    Exit status: 0 every decision as recorded, 1 at least one is another, 2 there is nothing that can be replayed.
+    """
+    found = segment_ring.read(record, lambda header, _: session in (None, header.session))
+    if not found.segments:
+        raise RecordingError(f"{record}: nothing is recorded of that; 'cart-firmware recording' lists what is")
+    drawn = Timeline(zone=None) if svg or png else None
+    replayed = replaying.replay(found, drawn.saw if drawn else None)
+    if drawn and svg:
+        svg.write_text(drawing.svg(drawn.drawing()), encoding="utf-8")
+    if drawn and png:
+        png.write_bytes(drawing.png(drawn.drawing()))
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(replayed) + b"\n")
+    else:
+        typer.echo(replay_report.said(replayed, software()))
+    raise typer.Exit(1 if replayed.differences else 0)
+
+
 # ── the composition ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -386,7 +450,13 @@ def _cart(
         outbox=outbox,
         verify=Verifier.load(settings.price_book_key).verify,
         service_manager=service_manager,
+        recordings=_ring(settings) if settings.recorder.size_mib else None,
     )
+
+
+def _ring(settings: Settings) -> SegmentRing:
+    bounds = settings.recorder
+    return SegmentRing(settings.state / _RECORDING, bounds.size_mib << 20, bounds.leave_free_mib << 20)
 
 
 def _outbox(settings: Settings, dice: HostDice) -> SqliteOutbox:

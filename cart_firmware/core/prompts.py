@@ -96,6 +96,11 @@ def prompt(situation: Situation) -> Prompt:
     return next(said for rule in _RULES if (said := rule(situation)))
 
 
+def remark(kind: str, subject: str) -> str:
+    """Return the sentence of what just happened (`Situation.remark`); the kind itself where it has none."""
+    return _REMARKS[kind][1].format(subject=subject) if kind in _REMARKS else kind
+
+
 def _withdrawn(situation: Situation) -> Prompt | None:
     basket = situation.basket
     if not basket.withdrawn or basket.phase is not Phase.IDLE:

@@ -317,6 +317,17 @@ def _body(data: bytes, at: int) -> bytes | None:
     return body
 
 
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment for people: wall times of its first and last entry, bytes, and whose session it tells of."""
+
+    file: str
+    from_ms: int
+    until_ms: int
+    size: int
+    session: SessionId | None
+    software: str
+
+
 # ── bundles ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 BUNDLE_MAGIC = b"CARTSET"
@@ -385,8 +396,9 @@ _KINDS: tuple[type[Reading], ...] = (Converted, Leaned, Ticked)
 
 
 class _Packer:
-    """A run of readings to bytes, by columns, since what repeats deflates to nothing: how many; of which kind each;
-    by how much its interval changed; and by how much its values did since the last of its kind.
+    """A run of readings to bytes, by columns, since what repeats deflates to nothing.
+
+    How many; of which kind each; by how much its interval changed, and its values since the last of its kind.
     """
 
     def __init__(self) -> None:

@@ -21,6 +21,7 @@ from cart_firmware.core.recording import (
     Bundle,
     Entry,
     Header,
+    Listed,
     Reading,
     RecordingError,
     SegmentWriter,
@@ -212,6 +213,21 @@ def _looked_at(path: Path) -> _Kept:
 
 Wanted = Callable[[Header, int], bool]
 """Whether a segment is meant, by its header and the wall time of its last write in milliseconds."""
+
+
+def listed(folder: Path) -> list[Listed]:
+    """Return what a folder holds, oldest first; a segment of another format is not listed."""
+    found = list[Listed]()
+    for path in segment_paths(folder):
+        with contextlib.suppress(RecordingError), path.open("rb") as file:
+            header, stat = read_header(file.read(_HEAD), path.name), path.stat()
+            found.append(
+                Listed(
+                    file=path.name, from_ms=header.wall_ms, until_ms=stat.st_mtime_ns // 1_000_000, size=stat.st_size,
+                    session=header.session, software=header.software,
+                )
+            )  # fmt: skip
+    return found
 
 
 def record_of(folder: Path, wanted: Wanted) -> bytes:

@@ -54,7 +54,7 @@ class Cart:
             recordings,
             clock,
             cart=settings.identity.cart,
-            software=_software(),
+            software=software(),
             segment_bytes=settings.recorder.segment_kib << 10,
         )
         self.show_case = ShowCase(settings.identity.cart)
@@ -85,7 +85,7 @@ class Cart:
             clock,
             truth=self.fuse.truth,
             submit=self.fuse.submit,
-            software=_software(),
+            software=software(),
         )
         self.fuse.join(grown=self.sync.grown, offline=lambda: self.sync.offline)
         loops: dict[str, Loop] = {"scale": self.scale, "camera": self.eye, "fuse": self.fuse, "sync": self.sync}
@@ -164,7 +164,8 @@ def fusion_settings(settings: Settings) -> FusionSettings:
     )
 
 
-def _software() -> str:
+def software() -> str:
+    """Return the name and version of this program."""
     try:
         return f"cart-firmware {version('cartwright')}"
     except PackageNotFoundError:

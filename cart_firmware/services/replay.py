@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from cart_firmware.core.calibration import Calibration
 from cart_firmware.core.decision import Draft, Evidence
 from cart_firmware.core.recording import (
     BookRefused,
@@ -62,9 +63,11 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """One entry as it was replayed, with the basket and evidence after it."""
 
+    cart: str
     wall_ms: int
     entry: Entry | Reading
     matter: Matter | None
+    calibration: Calibration
     weigher: Weigher
     basket: Basket
     evidence: Evidence
@@ -124,6 +127,9 @@ class _Player:
         for body, until_us in header.waiting:
             observed = msgspec.msgpack.decode(body, type=Commanded)
             self._decider.waiting[observed.command.id] = Waiting(observed, until_us)
+        self._calibration = Calibration(
+            zero_counts=header.weighing.zero_counts, counts_per_kilogram=header.weighing.counts_per_kilogram
+        )
         self._now_us = header.at_us
         self._steps = deque[Step]()
         self._seen = deque[Shown | Refused]()
@@ -211,7 +217,7 @@ class _Player:
     def _tick(self, at_us: int) -> None:
         self._result.ticks += 1
         self._now_us = max(self._now_us, at_us)
-        decision = self._decider.decide(TimePassed(), at_us, _Recalled((), ""))
+        decision = self._decider.decide(TimePassed(), at_us, Recalled((), ""))
         if self._decider.changes(decision):
             self._differ(at_us, "decision", "TimePassed", None, decision.events)
 
@@ -225,7 +231,7 @@ class _Player:
             )
         matter = msgspec.msgpack.decode(entry.matter, type=kind)
         self._perceived(matter)
-        decision = self._decider.decide(matter, entry.at_us, _Recalled(entry.minted, entry.code))
+        decision = self._decider.decide(matter, entry.at_us, Recalled(entry.minted, entry.code))
         if not _same(decision, entry):
             self._differ(entry.at_us, "decision", entry.kind, entry.events, decision.events)
             decision = self._as_recorded(decision, entry.events)
@@ -254,7 +260,8 @@ class _Player:
             decider, at_us = self._decider, getattr(entry, "at_us", self._now_us)
             self._watch(
                 Moment(
-                    wall_ms=self._wall_ms(at_us), entry=entry, matter=matter, weigher=self._weigher,
+                    cart=self._header.cart, wall_ms=self._wall_ms(at_us), entry=entry, matter=matter,
+                    calibration=self._calibration, weigher=self._weigher,
                     basket=decider.basket, evidence=decider.evidence, prices=decider.prices, before=before,
                 )
             )  # fmt: skip
@@ -263,7 +270,7 @@ class _Player:
         return self._header.wall_ms + (at_us - self._header.at_us) // 1_000
 
 
-class _Recalled:
+class Recalled:
     """A mint that gives the ids that were given then; what is asked for beyond them was never given."""
 
     def __init__(self, minted: tuple[str, ...], code: str) -> None:

@@ -206,8 +206,8 @@ class Rig:
         self.outbox = SqliteOutbox(self.folder / "outbox", self.capacity, 42, self.disk_reserve)
         self.wire = Wire(self.store)
         self.cart = Cart(
-            settings(self.folder, self.segment_kib), self.clock, IdMint(self.clock, SeededDice(self._lives)), load_cell=self.platform,
-            imu=self.imu, frames=self.camera, reader=Reader(), link=self.wire, outbox=self.outbox,
+            settings(self.folder, self.segment_kib), self.clock, IdMint(self.clock, SeededDice(self._lives)),
+            load_cell=self.platform, imu=self.imu, frames=self.camera, reader=Reader(), link=self.wire, outbox=self.outbox,
             verify=Verifier(KEY.public_key()).verify, recordings=self.ring,
         )  # fmt: skip
         self._running = asyncio.create_task(self.cart.run())
