@@ -1,6 +1,6 @@
 """Trips of sim/trips on a cart that records, and each record replayed: does replay decide what the cart decided?
 
-    scripts/bench replay [--trips 1000] [--minutes 2] [--seed 1] [--json]
+    scripts/bench replay [--trips 1000] [--minutes 10] [--seed 1] [--json]
 
 The cart is whole but for steel, light and the store (bench/recorded_cart.py); its record is the files it left.
 """
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         prog="scripts/bench replay", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trips", type=int, default=1_000)
-    parser.add_argument("--minutes", type=float, default=2.0, help="of each trip")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of each trip")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")

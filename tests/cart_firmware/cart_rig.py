@@ -198,17 +198,19 @@ class Rig:
         self.bounds = (1 << 20, 0)
         """Of the flight recorder: bytes, and bytes to be left free."""
         self.segment_kib = 1_024
+        self.ring_folder: Path | None = None
+        """On a disk of its own, where the test wants one."""
         self._lives = 0
 
     async def start(self, *, online: bool = True, book: bool = True) -> None:
         self._lives += 1
-        self.ring = SegmentRing(self.folder / "recording", *self.bounds)
+        self.ring = SegmentRing(self.ring_folder or self.folder / "recording", *self.bounds)
         self.outbox = SqliteOutbox(self.folder / "outbox", self.capacity, 42, self.disk_reserve)
         self.wire = Wire(self.store)
         self.cart = Cart(
             settings(self.folder, self.segment_kib), self.clock, IdMint(self.clock, SeededDice(self._lives)),
-            load_cell=self.platform, imu=self.imu, frames=self.camera, reader=Reader(), link=self.wire, outbox=self.outbox,
-            verify=Verifier(KEY.public_key()).verify, recordings=self.ring,
+            load_cell=self.platform, imu=self.imu, frames=self.camera, reader=Reader(), link=self.wire,
+            outbox=self.outbox, verify=Verifier(KEY.public_key()).verify, recordings=self.ring,
         )  # fmt: skip
         self._running = asyncio.create_task(self.cart.run())
         if online:

@@ -43,6 +43,7 @@ NO_PART = {
         "i2c": "what all parts on I2C share",
         "load_cells": "opens the configured one",
         "newest_frame": "what all cameras share",
+        "segment_ring": "files, no hardware",
     },
     "edge_agent": {
         "authority": "certificates, no hardware",
@@ -321,7 +322,7 @@ def our_files() -> Iterator[Path]:
         if (
             path.is_file()
             and "__pycache__" not in path.parts
-            and path.suffix not in {".png", ".jpg", ".woff2", ".tflite"}
+            and path.suffix not in {".png", ".jpg", ".woff2", ".tflite", ".cartset"}
         ):
             yield path
 
