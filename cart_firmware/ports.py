@@ -231,8 +231,10 @@ class Recordings(Protocol):
     def append(self, entries: Sequence[Entry | Reading]) -> int:
         """Write to the open segment; return its bytes."""
 
-    def record_of(self, session: SessionId) -> bytes:
-        """Return all segments of a session as one file (cart_firmware.core.recording.bundled).
+    def record_of(self, session: SessionId | None, from_ms: int, until_ms: int) -> bytes:
+        """Return the segments of a session (None: of all), written in a span of wall time, as one file.
+
+        It is made by cart_firmware.core.recording.bundled.
 
         Raises:
             RecordingError: nothing is recorded of it, or not any more.

@@ -31,6 +31,7 @@ from cart_protocol.mass import Mass
 FORMAT = 1
 """Raised when a reader of the version before would misread a segment."""
 MAGIC = b"CARTREC"
+FOR_EVER_MS = 1 << 62
 _FRAME = struct.Struct(">II")
 _LONGEST_CHUNK = 16 << 20
 _LONGEST_INFLATED = 64 << 20

@@ -18,6 +18,7 @@ import structlog
 
 from cart_firmware.core.recording import (
     BUNDLE_MAGIC,
+    FOR_EVER_MS,
     Bundle,
     Entry,
     Header,
@@ -33,7 +34,6 @@ from cart_protocol.ids import SessionId
 
 _LOG = structlog.get_logger("recorder")
 _SEGMENT = re.compile(r"segment-(\d{6,})\.cart")
-_NEVER_MS = 1 << 62
 _HEAD = 1 << 20
 """A header is whole within so many bytes of its file."""
 
@@ -91,10 +91,14 @@ class SegmentRing:
                 raise NoRoomError("no segment is open; begin one")
             return self._append(self._writer.chunk(entries))
 
-    def record_of(self, session: SessionId) -> bytes:
+    def record_of(self, session: SessionId | None, from_ms: int, until_ms: int) -> bytes:
         """See ports.Recordings.record_of."""
+
+        def wanted(header: Header, written_ms: int) -> bool:
+            return session in (None, header.session) and header.wall_ms <= until_ms and written_ms >= from_ms
+
         with self._lock:
-            return record_of(self._folder, lambda header, _: header.session == session)
+            return record_of(self._folder, wanted)
 
     def erase(self, session: SessionId) -> int:
         """See ports.Recordings.erase."""
@@ -266,7 +270,7 @@ def read(path: Path, wanted: Wanted = lambda _header, _until_ms: True) -> Bundle
 
 
 def _chosen(bundle: Bundle, wanted: Wanted) -> Bundle:
-    chosen = {name: data for name, data in bundle.segments.items() if wanted(read_header(data, name), _NEVER_MS)}
+    chosen = {name: data for name, data in bundle.segments.items() if wanted(read_header(data, name), FOR_EVER_MS)}
     return Bundle(chosen, bundle.texts)
 
 

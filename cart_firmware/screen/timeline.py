@@ -46,6 +46,7 @@ _TOP, _CURVE_HEIGHT = 76.0, 300.0
 _ROW, _PHOTO, _LANE = 22.0, 56.0, 18.0
 _LANES = 10
 """Rows of numbers above the curve; what finds no place there is numbered in the table only."""
+_MOST_ROWS = 250
 _BUCKET_MS = 100
 _GAP_MS = 2_000
 _INK, _FAINT, _GRID, _THREAD = "222222", "777777", "e6e6e6", "bbbbbb"
@@ -114,14 +115,14 @@ class Timeline:
         from_ms, until_ms = self._span()
         least, most = self._range()
         axes = _Axes(from_ms, until_ms, least, most, _TOP)
-        lanes = _in_lanes([axes.x(row.wall_ms) for row in self.rows])
+        lanes = _in_lanes([axes.x(row.wall_ms) for row in self._listed])
         axes = msgspec.structs.replace(axes, top=_TOP + _LANE * (min(max(lanes, default=0) + 1, _LANES)) + 4)
         table = axes.bottom + 56 + (_PHOTO + 34 if self._photos else 0)
         marks = [
             *self._head(from_ms, until_ms), *self._grid(axes), *self._lines(axes), *self._pictures(axes),
             *self._numbers(axes, lanes), *self._table(table),
         ]  # fmt: skip
-        return Drawing(_WIDTH, table + _ROW * (len(self.rows) + 1), tuple(marks))
+        return Drawing(_WIDTH, table + _ROW * (len(self._listed) + 1), tuple(marks))
 
     # ── taking in ──
 
@@ -152,6 +153,15 @@ class Timeline:
         self.rows.append(Row(moment.wall_ms, moment.weigher.level, colour, text))
 
     # ── drawing ──
+
+    @property
+    def _listed(self) -> list[Row]:
+        """What has a place in the table; the last row says how many have none."""
+        if len(self.rows) <= _MOST_ROWS:
+            return self.rows
+        left = self.rows[_MOST_ROWS - 1 :]
+        more = msgspec.structs.replace(left[0], colour=_FAINT, text=f"{len(left)} more; draw one session at a time")
+        return [*self.rows[: _MOST_ROWS - 1], more]
 
     def _span(self) -> tuple[int, int]:
         times = [each.at_ms for each in self._curve] + [row.wall_ms for row in self.rows]
@@ -235,7 +245,7 @@ class Timeline:
         """Number the rows above the curve, each with a thread to where the load was."""
         threads: list[Mark] = []
         dots: list[Mark] = []
-        for number, (row, lane) in enumerate(zip(self.rows, lanes, strict=True), 1):
+        for number, (row, lane) in enumerate(zip(self._listed, lanes, strict=True), 1):
             if lane < _LANES:
                 x, y = axes.x(row.wall_ms), _TOP + 8 + _LANE * lane
                 threads.append(Line(((x, y), (x, axes.y(row.level))), _GRID))
@@ -249,7 +259,7 @@ class Timeline:
             Words((_LEFT + 90, top - 20), "What happened", 11, _FAINT, bold=True),
             Words((right, top - 20), "Load", 11, _FAINT, True, "end"),
         ]
-        for number, row in enumerate(self.rows, 1):
+        for number, row in enumerate(self._listed, 1):
             y = top + _ROW * (number - 1)
             if number % 2:
                 marks.append(Box((_LEFT - 40, y - 15), (_WIDTH - _LEFT - _RIGHT + 40, _ROW), "f7f7f7"))

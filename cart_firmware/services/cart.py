@@ -122,6 +122,7 @@ class Cart:
             camera_unmet=self._frames.unmet,
             messages_unreadable=self.sync.unreadable,
             price_books_refused=self.fuse.refused_books,
+            records_lost=self.recorder.lost,
         )
 
     async def _close(self) -> None:

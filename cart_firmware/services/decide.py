@@ -4,7 +4,7 @@
 it is settled, which is after it was recorded.
 """
 
-from typing import Protocol, get_args
+from typing import Protocol, assert_never, get_args
 
 import msgspec
 
@@ -153,6 +153,8 @@ class Decider:
                 fusion.time_passed(draft, context)
             case Stepped() | BookIssued():
                 raise TypeError(f"{type(matter).__name__} is no matter of its own: see decide and use")
+            case _:
+                assert_never(matter)
         return None
 
     def _command(self, draft: Draft, observed: Commanded, context: Context) -> Waiting | None:

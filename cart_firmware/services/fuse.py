@@ -19,7 +19,7 @@ from cart_firmware.core.tiles import Tile, tiles
 from cart_firmware.core.touch import Touch, search
 from cart_firmware.services.decide import Decider, Decision, FaultsFound, Matter, Started, TimePassed
 from cart_firmware.services.memory import Memory
-from cart_firmware.services.observations import BookIssued, Commanded, Loaded, Observation, Seen, Stepped, Touched
+from cart_firmware.services.observations import BookIssued, Commanded, Observation, Seen, Stepped, Touched
 from cart_firmware.services.price_book import PriceBookRefusedError, Verify, accept
 from cart_firmware.services.recorder import Recorder
 from cart_firmware.services.show import ScreenLine, ScreenScan, ScreenView, ShowCase
@@ -182,7 +182,7 @@ class Fuse:
             case Seen(seen):
                 if not await self._decide(observation, seen.at_us):
                     _LOG.warning("a scan could not be recorded", product=str(getattr(seen, "product", "")))
-            case Loaded() | Touched():
+            case _:
                 await self._decide(observation, observation.at_us)
 
     async def _tick(self, now_us: int) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cart_firmware.core.acceptance import Symbol
 from cart_firmware.core.recording import (
+    FOR_EVER_MS,
     BookRef,
     BookRefused,
     Converted,
@@ -117,7 +118,7 @@ class Recorder:
             self.lost += 1
             return
         self._crops += 1
-        self._note(_Crop(at_us, luma))
+        self._note(_Crop(at_us, luma.copy()))  # a camera may use its memory again
 
     def decided(self, decision: Decision, *, recorded: bool) -> None:
         """Note a decision, before it is settled."""
@@ -165,13 +166,19 @@ class Recorder:
             else:
                 self._fresh = self._fresh or size >= self._segment_bytes
 
-    async def record_of(self, session: SessionId) -> bytes:
-        """Return all that is recorded of a session, as one file that `cart-firmware replay` reads."""
+    async def record_of(
+        self, session: SessionId | None = None, *, from_ms: int = 0, until_ms: int = FOR_EVER_MS
+    ) -> bytes:
+        """Return what is recorded of a session, or in a span of wall time, as one file for `cart-firmware replay`.
+
+        Raises:
+            RecordingError: nothing is recorded of that, or not any more.
+        """
         if self._recordings is None:
             raise RecordingError("this cart records nothing: recorder.size_mib is 0")
         await self.flush()
         async with self._turn:
-            return await asyncio.to_thread(self._recordings.record_of, session)
+            return await asyncio.to_thread(self._recordings.record_of, session, from_ms, until_ms)
 
     async def erase(self, session: SessionId) -> int:
         """Delete all that is recorded of a session; return how many segments that were."""

@@ -44,6 +44,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     camera_unmet: tuple[str, ...] = ()
     messages_unreadable: int = 0
     price_books_refused: int = 0
+    records_lost: int = 0
+    """What the flight recorder could not keep."""
 
 
 def status_of(cart: str, basket: Basket, position: Position, acknowledged: int) -> Status:

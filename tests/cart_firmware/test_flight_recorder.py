@@ -403,6 +403,10 @@ def test_the_record_of_a_session_can_be_saved_and_erased(tmp_path: Path) -> None
         await rig.buy(MILK, 1_033)
         saved = await rig.cart.recorder.record_of(SESSION)
         (rig.folder / "saved").write_bytes(saved)
+        everything = recording.read_bundle(await rig.cart.recorder.record_of(until_ms=rig.clock.wall_ms()), "all")
+        assert len(everything.segments) > 3
+        with pytest.raises(RecordingError, match="nothing is recorded of that"):
+            await rig.cart.recorder.record_of(until_ms=1)
         assert await rig.cart.recorder.erase(SESSION) == 1
         await rig.buy(PASTA, 505)
 
