@@ -281,7 +281,7 @@ def recording(
     if erase and asyncio.run(report.ask(settings.state)):
         raise RecordingError(f"{config}: the cart runs and writes its record; stop it: systemctl stop cartwright-cart")
     if save and session:
-        save.write_bytes(segment_ring.record_of(folder, lambda header, _: header.session == session))
+        _write(save, segment_ring.record_of(folder, lambda header, _: header.session == session))
     if erase and session:
         typer.echo(f"{_ring(settings).erase(SessionId(session))} segments erased")
     listed = [each for each in segment_ring.listed(folder) if session in (None, each.session)]
@@ -307,12 +307,12 @@ def replay(
     found = segment_ring.read(record, lambda header, _: session in (None, header.session))
     if not found.segments:
         raise RecordingError(f"{record}: nothing is recorded of that; 'cart-firmware recording' lists what is")
-    drawn = Timeline(zone=None) if svg or png else None
+    drawn = Timeline() if svg or png else None
     replayed = replaying.replay(found, drawn.saw if drawn else None)
     if drawn and svg:
-        svg.write_text(drawing.svg(drawn.drawing()), encoding="utf-8")
+        _write(svg, drawing.svg(drawn.drawing()).encode())
     if drawn and png:
-        png.write_bytes(drawing.png(drawn.drawing()))
+        _write(png, drawing.png(drawn.drawing()))
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(replayed) + b"\n")
     else:
@@ -452,6 +452,13 @@ def _cart(
         service_manager=service_manager,
         recordings=_ring(settings) if settings.recorder.size_mib else None,
     )
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror}; name a file in a folder we may write to") from error
 
 
 def _ring(settings: Settings) -> SegmentRing:

@@ -19,7 +19,8 @@ def said(replayed: Replayed, software: str) -> str:
     """Return what came of a replay, in lines; `software` is this program's version."""
     lines = [_told(each, software) for each in replayed.differences[:_MOST]]
     lines += [
-        f"{name}: its end was torn off when the cart stopped; all before it was replayed" for name in replayed.torn
+        f"{name}: its end is damaged, or was torn off when the cart stopped; all before it was replayed"
+        for name in replayed.torn
     ]
     others = [f"recorded by {each}, replayed by {software}" for each in replayed.software if each != software]
     count = len(replayed.differences)

@@ -80,7 +80,8 @@ class Recorder:
         self._crops = 0
         self._empty = 0
         self._fresh = True
-        self._resume_us: int | None = None
+        self._resume_us = 0
+        self._stopped = False
         self._turn = asyncio.Lock()
         self.lost = 0
         """Entries that were not kept: the disk was full, failed, or did not answer."""
@@ -114,6 +115,8 @@ class Recorder:
 
     def crop(self, at_us: int, luma: NDArray[np.uint8]) -> None:
         """Keep a small picture of what moved: height x width, uint8. Made smaller and written off the event loop."""
+        if self._recordings is None:
+            return
         if self._crops >= _CROPS_WAITING or luma.ndim != 2 or luma.size == 0:
             self.lost += 1
             return
@@ -164,7 +167,7 @@ class Recorder:
                 # A full disk, or a number that no file holds: the shopping trip goes on.
                 self._stop(len(notes), f"{type(error).__name__}: {error}")
             else:
-                self._fresh = self._fresh or size >= self._segment_bytes
+                self._wrote(size)
 
     async def record_of(
         self, session: SessionId | None = None, *, from_ms: int = 0, until_ms: int = FOR_EVER_MS
@@ -181,27 +184,40 @@ class Recorder:
             return await asyncio.to_thread(self._recordings.record_of, session, from_ms, until_ms)
 
     async def erase(self, session: SessionId) -> int:
-        """Delete all that is recorded of a session; return how many segments that were."""
+        """Delete all that is recorded of a session that is over; return how many segments that were."""
         if self._recordings is None:
             return 0
         await self.flush()
-        self._fresh = True
         async with self._turn:
+            self._drop()  # noted since, it would have lost its segment
             return await asyncio.to_thread(self._recordings.erase, session)
 
+    def _wrote(self, size: int) -> None:
+        if self._stopped:
+            self._stopped = False
+            _LOG.info("recording again", lost=self.lost)
+        self._fresh = self._fresh or size >= self._segment_bytes
+
     def _stop(self, lost: int, reason: str) -> None:
-        if self._resume_us is None:
+        if not self._stopped:
+            self._stopped = True
             _LOG.error("recording stopped", reason=reason, again_in_s=_AGAIN_US // 1_000_000)
-        self.lost += lost + len(self._pending)
+        self.lost += lost
+        self._drop()
+        self._resume_us = self._clock.monotonic_us() + _AGAIN_US
+
+    def _drop(self) -> None:
+        """Give up what waits; the next note begins a new segment."""
+        self.lost += len(self._pending)
         self._pending.clear()
-        self._fresh, self._resume_us = True, self._clock.monotonic_us() + _AGAIN_US
+        self._fresh = True
 
     # ── noting ──
 
     def _note(self, note: "_Note") -> None:
         self._begin_if_due()
         if self._fresh:
-            self.lost += self._resume_us is not None
+            self.lost += self._stopped
             return
         if len(self._pending) >= _MOST_WAITING:
             self._stop(0, "the disk does not answer")
@@ -212,16 +228,14 @@ class Recorder:
         """Begin a new segment where the last one is full, over or lost."""
         if not self._fresh or self._parts is None or self._recordings is None:
             return
-        if self._resume_us is not None and self._clock.monotonic_us() < self._resume_us:
+        if self._clock.monotonic_us() < self._resume_us:
             return
-        if self._resume_us is not None:
-            _LOG.info("recording again", lost=self.lost)
         try:
             header = self._header(session)
         except (TypeError, OverflowError) as error:  # weigher or scanner hold what no file can
             self._stop(0, str(error))
             return
-        self._resume_us, self._fresh, self._empty = None, False, 0
+        self._fresh, self._empty = False, 0
         self._pending.append(_Begun(header, _texts(self._issue, self._book)))
 
     def _header(self, session: SessionId | None) -> Header:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from cart_firmware.core.calibration import Calibration
-from cart_firmware.core.decision import Draft, Evidence
+from cart_firmware.core.decision import Draft
 from cart_firmware.core.recording import (
     BookRefused,
     Bundle,
@@ -61,7 +61,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry as it was replayed, with the basket and evidence after it."""
+    """One entry as it was replayed, with the basket after it and before."""
 
     cart: str
     wall_ms: int
@@ -70,7 +70,6 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration
     weigher: Weigher
     basket: Basket
-    evidence: Evidence
     prices: Prices | None
     before: Basket
 
@@ -102,8 +101,12 @@ def replay(bundle: Bundle, watch: Watch | None = None) -> Replayed:
     result = Replayed()
     for name, data in bundle.segments.items():
         segment = read_segment(data, name)
-        player = _Player(name, segment, bundle.texts, result, watch)
-        player.play()
+        try:
+            _Player(name, segment, bundle.texts, result, watch).play()
+        except msgspec.DecodeError as error:
+            raise RecordingError(
+                f"{name}: this version cannot read what was decided ({error}); replay it with {segment.header.software}"
+            ) from error
         result.segments += 1
         if segment.torn:
             result.torn.append(name)
@@ -262,7 +265,7 @@ class _Player:
                 Moment(
                     cart=self._header.cart, wall_ms=self._wall_ms(at_us), entry=entry, matter=matter,
                     calibration=self._calibration, weigher=self._weigher,
-                    basket=decider.basket, evidence=decider.evidence, prices=decider.prices, before=before,
+                    basket=decider.basket, prices=decider.prices, before=before,
                 )
             )  # fmt: skip
 

@@ -189,6 +189,22 @@ def test_a_weigher_that_remembered_other_things_is_refused_by_its_version(sessio
         alone(rewritten(segment, header), trip)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"kind": "Whistled"}, "Whistled: this version knows no such matter"), ({"matter": msgspec.Raw(b"\x80")}, "x 9")],
+)
+def test_a_matter_that_this_version_does_not_know_is_refused(
+    session: bytes, trip: Bundle, changes: dict[str, object], said: str
+) -> None:
+    segment = read_segment(session, "session")
+    place = next(
+        place for place, each in enumerate(segment.entries) if isinstance(each, Decided) and each.kind == "Seen"
+    )
+    segment.entries[place] = msgspec.structs.replace(segment.entries[place], **changes)
+    with pytest.raises(RecordingError, match=said):
+        alone(rewritten(segment, msgspec.structs.replace(segment.header, software="x 9")), trip)
+
+
 def test_without_its_price_book_a_segment_is_refused(session: bytes) -> None:
     with pytest.raises(RecordingError, match=r"needs price book 3, which is not beside it"):
         replay(Bundle({"segment": session}, {}))
