@@ -200,9 +200,7 @@ class Timeline:
                 y = axes.y(Mass(round(number * step * 1e6)))
                 marks += [
                     Line(((_LEFT, y), (_WIDTH - _RIGHT, y)), _FAINT if number == 0 else _GRID),
-                    Words(
-                        (_LEFT - 8, y + 4), f"{number * step:.{2 if step < 0.1 else 1}f} kg", 11, _FAINT, anchor="end"
-                    ),
+                    Words((_LEFT - 8, y + 4), f"{number * step:g} kg", 11, _FAINT, anchor="end"),
                 ]
         for at_ms in axes.moments():
             x = axes.x(at_ms)
@@ -377,7 +375,7 @@ def _touch_in_words(touch: Touch, basket: Basket) -> str:
 
 
 _TOUCHED_IN_WORDS: dict[type[Touch], Callable[[Any], str]] = {
-    Choose: lambda touch: f"an answer was chosen ({touch.key})",
+    Choose: lambda _: "one of the answers",
     Container: lambda _: "my own bag or container comes next",
     Help: lambda touch: "help, please" if touch.wanted else "no help needed any more",
 }

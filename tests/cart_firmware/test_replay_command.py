@@ -137,7 +137,7 @@ def test_the_timeline_tells_what_happened_in_the_words_of_the_screen() -> None:
     marks = timeline.drawing().marks
     assert [each for each in marks if isinstance(each, Photograph)]
     words = {each.text for each in marks if isinstance(each, Words)}
-    assert {"00:00:10", "2.0 kg", "Cart c1, session s1"} <= words
+    assert {"00:00:10", "2 kg", "Cart c1, session s1"} <= words
 
 
 def test_both_pictures_show_the_same_marks() -> None:
