@@ -42,6 +42,13 @@ class RecordingError(ValueError):
     """A file that is no record that this program can read; the text says what was found and what to do."""
 
 
+class HeaderTornError(RecordingError):
+    """The cart stopped while it began this segment: there is nothing in it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name}: ends before its header is whole; nothing in it can be replayed")
+
+
 class WeigherSettings(msgspec.Struct, frozen=True, kw_only=True):
     """All that a weigher is made with (cart_firmware.core.weighing.Weigher), but for the load it begins from."""
 
@@ -263,7 +270,7 @@ def read_segment(data: bytes, name: str) -> Segment:
             entry = _entry_decoder.decode(row)
             entries += unpacker.unpacked(entry.run) if isinstance(entry, Sensed) else [entry]
     except StopIteration:
-        raise RecordingError(f"{name}: ends before its header is whole; nothing in it can be replayed") from None
+        raise HeaderTornError(name) from None
     except (msgspec.DecodeError, IndexError, TypeError, ValueError) as error:
         raise RecordingError(
             f"{name}: whole, but not what format {FORMAT} says ({error}); replay it with the version that wrote it"
@@ -275,7 +282,7 @@ def read_header(data: bytes, name: str) -> Header:
     """Return the header of a segment from its first bytes; see `read_segment` for errors."""
     rows, _ = _rows(data, name, most=1)
     if not rows:
-        raise RecordingError(f"{name}: ends before its header is whole; nothing in it can be replayed")
+        raise HeaderTornError(name)
     try:
         return _header_decoder.decode(rows[0])
     except msgspec.DecodeError as error:
@@ -298,6 +305,8 @@ def _rows(data: bytes, name: str, most: int | None = None) -> tuple[list[msgspec
 
 
 def _check_head(data: bytes, magic: bytes, name: str) -> None:
+    if magic.startswith(data):
+        raise HeaderTornError(name)
     if len(data) <= len(magic) or not data.startswith(magic):
         raise RecordingError(f"{name}: is no record of a cart; name a file that 'cart-firmware recording' lists")
     if data[len(magic)] != FORMAT:

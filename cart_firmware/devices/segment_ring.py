@@ -22,6 +22,7 @@ from cart_firmware.core.recording import (
     Bundle,
     Entry,
     Header,
+    HeaderTornError,
     Listed,
     Reading,
     RecordingError,
@@ -75,7 +76,7 @@ class SegmentRing:
             self._folder.mkdir(parents=True, exist_ok=True)
             for digest, text in texts.items():
                 self._keep_text(digest, text)
-            number = int(_number(kept[-1].path)) + 1 if kept else 1
+            number = _number(kept[-1].path) + 1 if kept else 1
             path = self._folder / f"segment-{number:06}.cart"
             self._writer = SegmentWriter()
             head = self._writer.begin(header)
@@ -130,6 +131,8 @@ class SegmentRing:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, newest.size)
             self._close()
+            if not newest.size:
+                self._drop(newest)
             raise
         newest.size += len(data)
         return newest.size
@@ -260,7 +263,12 @@ def read(path: Path, wanted: Wanted = lambda _header, _until_ms: True) -> Bundle
         ) from error
     segments, digests = dict[str, bytes](), set[str]()
     for each, data in found.items():
-        header = read_header(data, each.name)
+        try:
+            header = read_header(data, each.name)
+        except HeaderTornError:
+            if path.is_file():
+                raise
+            continue  # of a folder, the others are as good without it
         if wanted(header, until_ms[each]):
             segments[each.name] = data
             digests |= _texts_of(header)

@@ -29,7 +29,7 @@ from cart_firmware.core.recording import (
     read_segment,
 )
 from cart_firmware.core.touch import Container, Help, Quantity, Remove
-from cart_firmware.devices.segment_ring import NoRoomError, SegmentRing, read, segment_paths
+from cart_firmware.devices.segment_ring import NoRoomError, SegmentRing, listed, read, segment_paths
 from cart_firmware.ports import SilentError
 from cart_firmware.services.decide import Matter
 from cart_firmware.services.replay import Replayed, replay
@@ -261,6 +261,21 @@ def test_readings_come_back_as_they_were(session: bytes, chunks: list[list[recor
     assert read_segment(data, "made").entries == [reading for chunk in chunks for reading in chunk]
 
 
+@pytest.mark.parametrize("left", [0, 3, 9, 40])
+def test_a_segment_that_was_only_begun_hides_no_other(trip: Bundle, session: bytes, tmp_path: Path, left: int) -> None:
+    ring = SegmentRing(tmp_path, 1 << 20, 0)
+    ring.begin(read_segment(session, "").header, trip.texts)
+    ring.close()
+    (tmp_path / "segment-000002.cart").write_bytes(session[:left])
+    assert list(read(tmp_path).segments) == ["segment-000001.cart"]
+    assert [each.file for each in listed(tmp_path)] == ["segment-000001.cart"]
+    with pytest.raises(RecordingError, match="nothing in it can be replayed"):
+        read(tmp_path / "segment-000002.cart")
+    again = SegmentRing(tmp_path, 1 << 20, 0)
+    again.begin(read_segment(session, "").header, trip.texts)
+    assert list(read(tmp_path).segments) == ["segment-000001.cart", "segment-000003.cart"]
+
+
 @pytest.mark.processes
 def test_a_process_that_is_killed_in_mid_write_leaves_what_can_be_replayed(trip: Bundle, tmp_path: Path) -> None:
     saved, folder = tmp_path / "saved", tmp_path / "recording"
@@ -353,6 +368,7 @@ def test_a_full_disk_stops_the_recording_and_never_the_trip(tmp_path: Path) -> N
             await rig.buy(TEA, 112)
 
         play(tmp_path / "state", full)
+        assert all(path.stat().st_size for path in segment_paths(disk.folder / "recording"))
         bundle = read(disk.folder / "recording")
         found = replay(bundle)
         assert found.differences == []
