@@ -1,0 +1,64 @@
+"""The sharpest pictures of what moves, at different moments, in full resolution."""
+
+import cv2
+import msgspec
+import numpy as np
+
+from cart_firmware.perception.reading import Picture
+
+MOST = 6
+_APART_US = 100_000
+"""Pictures nearer to each other than this show the same view of a thing: the sharper one is kept."""
+_MARGIN = 0.1
+"""Of the box, around it."""
+_SAMPLE = 2
+"""Every second row and column is enough to compare sharpness."""
+
+
+class Crop(msgspec.Struct, frozen=True):
+    """A cut-out: luminance, height x width, uint8, a copy; `left` and `top` are its place in the frame, in pixels."""
+
+    at_us: int
+    left: int
+    top: int
+    luma: Picture
+    sharpness: float
+    """Variance of the Laplacian times the area of what moves: to compare crops of one passage."""
+
+
+class Crops:
+    """Keeps the best of a passage: at most `MOST`, each a part of a frame."""
+
+    def __init__(self) -> None:
+        self._kept = list[Crop]()
+
+    def offer(self, at_us: int, frame: Picture, differs: Picture) -> None:
+        """Consider what is marked (255) in a reduced picture of the same view; nothing marked is nothing to keep."""
+        left, top, width, height = cv2.boundingRect(differs)
+        if not width:
+            return
+        scale = frame.shape[1] / differs.shape[1]
+        spare = _MARGIN * max(width, height) + 1
+        rows = slice(max(0, int((top - spare) * scale)), int((top + height + spare) * scale))
+        columns = slice(max(0, int((left - spare) * scale)), int((left + width + spare) * scale))
+        part = frame[rows, columns]
+        edges = cv2.Laplacian(part[::_SAMPLE, ::_SAMPLE], cv2.CV_16S)
+        _, spread = cv2.meanStdDev(edges)
+        sharpness = float(spread[0, 0]) ** 2 * cv2.countNonZero(differs)
+        self._keep(at_us, columns.start, rows.start, part, sharpness)
+
+    def best(self) -> tuple[Crop, ...]:
+        """Return what was kept, in order of time."""
+        return tuple(self._kept)
+
+    def _keep(self, at_us: int, left: int, top: int, part: Picture, sharpness: float) -> None:
+        if self._kept and at_us - self._kept[-1].at_us < _APART_US:
+            if sharpness <= self._kept[-1].sharpness:
+                return
+            self._kept.pop()
+        elif len(self._kept) == MOST:
+            worst = min(range(MOST), key=lambda each: self._kept[each].sharpness)
+            if self._kept[worst].sharpness >= sharpness:
+                return
+            del self._kept[worst]
+        self._kept.append(Crop(at_us, left, top, np.array(part), sharpness))

@@ -1,0 +1,46 @@
+"""Which way goods went over the rim: the posterior of what was measured of a visit, and when to say nothing.
+
+A multinomial logistic model. Its weights are fitted to simulated passages by `scripts/bench hands --fit`, which prints
+them; other seeds than those that are measured on.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cart_firmware.core.decision import Way
+from cart_firmware.perception.remains import Remains
+
+SURE = 0.97
+"""Posterior from which a way is said: rather nothing than the wrong one."""
+WAYS = (Way.IN, Way.OUT, Way.BOTH, Way.UNSEEN)
+"""The last is nothing: an empty hand, something moved within the basket, or shown and taken away."""
+
+
+def told(found: Remains) -> tuple[Way, float]:
+    """Return the way and its posterior; `UNSEEN` where none is sure, or nothing is seen to have changed."""
+    if found.area == 0:
+        return Way.UNSEEN, 1.0
+    chances = posterior(measures(found))
+    best = int(chances.argmax())
+    way = WAYS[best]
+    return (way if chances[best] >= SURE else Way.UNSEEN), float(chances[best])
+
+
+def measures(found: Remains) -> NDArray[np.float64]:
+    """Return what the model looks at, each within a range in which it was fitted."""
+    put, taken = np.clip((found.most_put, found.most_taken), -3, 3)
+    edges, brought, fetched = np.clip((found.edges, found.brought, found.fetched), (-2, -3, -3), (2, 3, 3))
+    return np.array([
+        1.0, edges, brought, fetched, put, taken, found.wider, found.unlike, np.log(found.area / 200),
+        max(put, 0) * max(-taken, 0), abs(edges), max(brought, 0) * max(-fetched, 0),
+    ])  # fmt: skip
+
+
+def posterior(measured: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the chance of each of `WAYS`."""
+    scores = WEIGHTS @ measured
+    chances = np.exp(scores - scores.max())
+    return np.asarray(chances / chances.sum(), np.float64)
+
+
+WEIGHTS = np.zeros((4, 12))
