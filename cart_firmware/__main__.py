@@ -34,8 +34,10 @@ from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.load_cells import open_load_cell
 from cart_firmware.devices.segment_ring import SegmentRing
 from cart_firmware.perception.camera_advice import Look, Setting, Verdict
+from cart_firmware.perception.hands import Hands
 from cart_firmware.perception.picture_quality import Luma
 from cart_firmware.perception.reader import Reader
+from cart_firmware.perception.rim import Rim
 from cart_firmware.screen import certificate, drawing, replay_report
 from cart_firmware.screen.camera_view import Album, plain, table
 from cart_firmware.screen.server import ScreenServer
@@ -446,6 +448,7 @@ def _cart(
         imu=open_imu(settings.imu),
         frames=open_frame_source(settings.camera, clock),
         reader=Reader(now=lambda: clock.monotonic_us() / 1e6),
+        hands=Hands(Rim(*settings.hands.rim)) if settings.hands.watch else None,
         link=MqttStoreLink(link, store, cart),
         outbox=outbox,
         verify=Verifier.load(settings.price_book_key).verify,
@@ -497,6 +500,8 @@ def _checked(config: Path) -> Settings:
     store_id(settings.identity.store)
     cell, weighing = settings.load_cell, settings.weighing
     Calibration(zero_counts=cell.zero_counts, counts_per_kilogram=cell.counts_per_kilogram)
+    if settings.hands.rim[:2] == settings.hands.rim[2:]:
+        raise ConfigurationError(f"{config}: hands.rim names one point twice; name two points of the line")
     positive = {
         "weighing.window_ms": weighing.window_ms, "weighing.band_mg": weighing.band_mg,
         "weighing.smallest_step_mg": weighing.smallest_step_mg, "outbox_capacity": settings.outbox_capacity,

@@ -85,6 +85,15 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     gpiozero's pin factory or 'package.module:callable?key=value'. Empty where there is none, or it is always lit."""
 
 
+class HandsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    watch: bool = False
+    """Whether the camera sees the rim of the cart, so that it can tell which way hands go (docs/HARDWARE.md)."""
+    rim: tuple[Share, Share, Share, Share] = (0.0, 0.69, 1.0, 0.69)
+    """Two points of the line over which hands reach in: x and y of the first, x and y of the second, as shares of the
+    picture's width and height. Seen from the first, looking at the second, the inside of the cart is on the left:
+    from left to right, it is above the line."""
+
+
 class Screen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     """The screen is the cart's own: loopback only."""
@@ -139,6 +148,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     load_cell: LoadCellSettings = LoadCellSettings()
     imu: ImuSettings = ImuSettings()
     camera: CameraSettings = CameraSettings()
+    hands: HandsSettings = HandsSettings()
     screen: Screen = Screen()
     weighing: Weighing = Weighing()
     recorder: RecorderSettings = RecorderSettings()

@@ -25,6 +25,8 @@ class HeldStep(msgspec.Struct, frozen=True):
     variance: Variance
     undoes_us: int | None = None
     """`at_us` of the step that it takes back, as the weigher found."""
+    from_us: int = UNKNOWN_US
+    """When the load was last quiet before it."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -42,6 +44,14 @@ class Way(StrEnum):
     OUT = "out"
     BOTH = "both"
     """With something in it both ways: an exchange."""
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """Something went over the rim between these times (monotonic); `way` is UNSEEN where it is not certain."""
+
+    from_us: int
+    until_us: int
+    way: Way
 
 
 class Clues(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +85,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     """When the shopper said of a line that it goes. It stays on the bill until it does."""
     container_us: int | None = None
     """When the shopper said that a container of their own comes next."""
+    passages: tuple[Passed, ...] = ()
+    """Of hands over the rim, the latest."""
     weighed: dict[LineId, Variance] = {}
     """How sure the scale was of each line's mass; one that is missing came before the start, or with others."""
     clues: Clues = Clues()

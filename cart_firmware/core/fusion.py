@@ -9,8 +9,10 @@ scale.
 from collections.abc import Callable, Collection
 from typing import Any
 
+import msgspec
+
 from cart_firmware.core import hypotheses
-from cart_firmware.core.decision import UNKNOWN_US, Clues, Context, Draft, Evidence, HeldStep, Taken, Way
+from cart_firmware.core.decision import UNKNOWN_US, Clues, Context, Draft, Evidence, HeldStep, Passed, Taken, Way
 from cart_firmware.core.expectation import Expectation, expectation_of, expected_of, weight_of
 from cart_firmware.core.hypotheses import (
     Arrived,
@@ -31,6 +33,7 @@ from cart_firmware.core.hypotheses import (
     TareOut,
 )
 from cart_firmware.core.judgement import judge
+from cart_firmware.core.passages import kept, way_of
 from cart_firmware.core.scanning import Refused, Shown
 from cart_firmware.core.weighing import Step
 from cart_protocol.basket import (
@@ -71,8 +74,9 @@ def hold(evidence: Evidence, phase: Phase, step: Step) -> HeldStep | None:
     evidence.level, evidence.variance, evidence.quiet = step.level, step.variance, True
     if phase is Phase.IDLE:
         return None
-    held = HeldStep(step.at_us, step.mass, step.variance, step.undoes_us)
+    held = HeldStep(step.at_us, step.mass, step.variance, step.undoes_us, step.from_us)
     evidence.held = (*evidence.held, held)
+    _hear_hands(evidence, held)
     return held
 
 
@@ -84,6 +88,23 @@ def step_seen(draft: Draft, held: HeldStep | None, context: Context) -> None:
     decide_held(draft, held, context)
     if draft.events:
         draft.settle()
+
+
+def passage_seen(draft: Draft, passed: Passed, context: Context) -> None:
+    """Take note of a hand that went over the rim; a change that waits may be told by it."""
+    evidence = draft.evidence
+    evidence.passages = kept(evidence.passages, passed)
+    if evidence.held:
+        _hear_hands(evidence, evidence.held[-1])
+        reconsider(draft, context)
+        if draft.events:
+            draft.settle()
+
+
+def _hear_hands(evidence: Evidence, step: HeldStep) -> None:
+    """Let the passages speak that belong to the newest step, and none of before."""
+    way = way_of(evidence.passages, step.from_us, step.at_us)
+    evidence.clues = msgspec.structs.replace(evidence.clues, hand=way)
 
 
 def load_reported(draft: Draft, level: Mass, variance: Variance, context: Context, *, quiet: bool) -> None:

@@ -9,6 +9,8 @@ from cart_firmware.perception.reading import Picture
 
 _MOST_POINTS = 24
 _WINDOW, _LEVELS, _ROUNDS = (11, 11), 2, 8
+_SPARE = 16
+"""Pixels around the points to where they may have gone."""
 _STRAYED = 1.5
 """Pixels from where a point began to where tracking back ends, beyond which it was not the same point."""
 
@@ -23,6 +25,12 @@ class Flow(msgspec.Struct, frozen=True):
 
 def flow(before: Picture, now: Picture, where: Picture) -> Flow:
     """Return how what lies `where` (255) moved from one picture to the next. Pyramidal Lucas-Kanade, checked backwards."""
+    left, top, width, height = cv2.boundingRect(where)
+    if not width:
+        return Flow()
+    rows = slice(max(0, top - _SPARE), top + height + _SPARE)
+    columns = slice(max(0, left - _SPARE), left + width + _SPARE)
+    before, now, where = before[rows, columns], now[rows, columns], where[rows, columns]
     corners = cv2.goodFeaturesToTrack(before, _MOST_POINTS, 0.02, 4, mask=where, blockSize=5)
     if corners is None:
         return Flow()

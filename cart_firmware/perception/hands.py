@@ -16,7 +16,7 @@ from cart_firmware.perception.flow import flow
 from cart_firmware.perception.reading import Picture
 from cart_firmware.perception.remains import remains
 from cart_firmware.perception.rim import Rim
-from cart_firmware.perception.visit import LEAST_BLOB, NO_TIP, Moment, Visit, tip_in
+from cart_firmware.perception.visit import LEAST_BLOB, NO_TIP, Moment, Visit, foremost_of, tip_in
 from cart_firmware.perception.ways import told
 
 WIDTH = 160
@@ -88,7 +88,7 @@ class Hands:
         size = WIDTH, max(1, round(luma.shape[0] * WIDTH / luma.shape[1]))
         if self._shape != luma.shape:
             self._begin(luma.shape, *size)
-        view = self._backdrop.look(np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8))
+        view = self._backdrop.look(_reduced(luma, size))
         inside = np.asarray(cv2.bitwise_and(view.differs, self._inside), np.uint8)
         self._mark_calm(at_us, view)
         arm = self._over_rim(inside)
@@ -172,7 +172,7 @@ class Hands:
         for number in range(1, count):
             if stats[number, cv2.CC_STAT_AREA] >= _LEAST_ARM:
                 depths = self._depth[labels == number]
-                if depths.min() < _ROOTED and np.percentile(depths, 98) >= _ENTERS:
+                if depths.min() < _ROOTED and foremost_of(depths) >= _ENTERS:
                     return True
         return False
 
@@ -186,3 +186,10 @@ class Hands:
             self._calm_us = self._calm_us or at_us
         else:
             self._calm_us = None
+
+
+def _reduced(luma: Picture, size: tuple[int, int]) -> Picture:
+    """Return the mean of the pixels under each. Halving has a fast path in OpenCV, 18 times faster than one step."""
+    while luma.shape[1] >= 2 * size[0] and luma.shape[1] % 2 == luma.shape[0] % 2 == 0:
+        luma = np.asarray(cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)

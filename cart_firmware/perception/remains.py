@@ -146,7 +146,9 @@ def _edge_ratio(spot: NDArray[np.bool_], before: tuple[Levels, Levels], after: t
     outline = cv2.dilate(mask, _SQUARE) > cv2.erode(mask, _SQUARE)
     x, y = across[outline], down[outline]
     weight = float(np.hypot(x, y).sum()) + 1e-6
-    strength = [float(np.abs(right[outline] * x + down_[outline] * y).sum()) / weight for right, down_ in (before, after)]
+    strength = [
+        float(np.abs(right[outline] * x + down_[outline] * y).sum()) / weight for right, down_ in (before, after)
+    ]
     return float(np.log((strength[1] + _EDGE) / (strength[0] + _EDGE)))
 
 

@@ -1,6 +1,5 @@
 """The line over which hands reach into the cart, in a picture."""
 
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray

@@ -20,8 +20,8 @@ _TIP = 26
 """Pixels behind the foremost point that count as its tip: a hand and what it holds."""
 _GREYS, _GREY_STEP = 18, 15
 _OPEN = np.ones((3, 3), np.uint8)
-_FOREMOST = 98
-"""Percentile of depths that counts as the depth of a tip: single pixels are noise."""
+_FOREMOST = 0.98
+"""Share of pixels behind what counts as the depth of a tip: single pixels are noise."""
 _MOST = 240
 """Pictures kept of one visit, 4.6 MB; of a longer one every other is dropped, again and again."""
 
@@ -83,7 +83,13 @@ def tip_in(picture: Picture, differs: Picture, depth: Distances) -> Tip:
     if count < 2 or not large.any():
         return NO_TIP
     marked = large[labels]
-    foremost = float(np.percentile(depth[marked], _FOREMOST))
+    foremost = foremost_of(depth[marked])
     tip = marked & (depth > foremost - _TIP)
     greys = picture[tip] // _GREY_STEP
     return Tip(foremost, int(greys.size), np.bincount(greys, minlength=_GREYS)[:_GREYS].astype(np.float32))
+
+
+def foremost_of(depths: Distances) -> float:
+    """Return how deep a blob reaches, given the depth of each of its pixels."""
+    place = int(_FOREMOST * (depths.size - 1))
+    return float(np.partition(depths, place)[place])

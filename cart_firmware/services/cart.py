@@ -16,7 +16,7 @@ from cart_firmware.services.memory import Memory
 from cart_firmware.services.price_book import Verify
 from cart_firmware.services.recorder import Recorder
 from cart_firmware.services.report import Status, status_of
-from cart_firmware.services.sense import BarcodeReader, Eye, Scale
+from cart_firmware.services.sense import BarcodeReader, Eye, HandWatch, Scale
 from cart_firmware.services.show import ShowCase
 from cart_firmware.services.sync import Sync
 from cart_firmware.services.watch import Loop, Watch
@@ -43,6 +43,7 @@ class Cart:
         outbox: Outbox,
         verify: Verify,
         imu: Imu | None = None,
+        hands: HandWatch | None = None,
         service_manager: ServiceManager | None = None,
         recordings: Recordings | None = None,
     ) -> None:
@@ -77,7 +78,14 @@ class Cart:
         self.recorder.join(weighing, weigher, scanner, self.fuse.decider)
         self.scale = Scale(load_cell, weigher, health, clock, self.fuse.submit, recorder=self.recorder, imu=upright)
         self.eye = Eye(
-            frames, reader, scanner, health=health, clock=clock, submit=self.fuse.submit, recorder=self.recorder
+            frames,
+            reader,
+            scanner,
+            health=health,
+            clock=clock,
+            submit=self.fuse.submit,
+            recorder=self.recorder,
+            hands=hands,
         )
         self.sync = Sync(
             link,

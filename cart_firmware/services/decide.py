@@ -9,7 +9,7 @@ from typing import Protocol, assert_never, get_args
 import msgspec
 
 from cart_firmware.core import fusion, session
-from cart_firmware.core.decision import Context, Draft, Evidence
+from cart_firmware.core.decision import Context, Draft, Evidence, Passed
 from cart_firmware.core.hypotheses import Hypothesis
 from cart_firmware.core.recording import FusionSettings
 from cart_firmware.core.scanning import Scanner
@@ -141,6 +141,8 @@ class Decider:
                 fusion.load_reported(draft, level, variance, context, quiet=quiet)
             case Seen(seen):
                 fusion.scan_seen(draft, seen, context)
+            case Passed():
+                fusion.passage_seen(draft, matter, context)
             case Touched(_, touch):
                 touched(draft, touch, context)
             case Commanded():

@@ -10,11 +10,13 @@ import structlog
 from numpy.typing import NDArray
 
 from cart_firmware.core.acceptance import Symbol
+from cart_firmware.core.decision import Passed, Way
 from cart_firmware.core.health import Health
 from cart_firmware.core.scanning import Refused, Scanner, Shown
 from cart_firmware.core.weighing import Step, Weigher
 from cart_firmware.ports import (
     DisagreementError,
+    Frame,
     FrameError,
     FrameSource,
     Imu,
@@ -57,6 +59,7 @@ _LEAVES_WINDOW = (FrameError, SlowClockError)
 """A single lost reading is a gap, and gaps are the weigher's business; after the others the load may have changed."""
 
 Submit = Callable[[Observation], None]
+Luma = NDArray[np.uint8]
 
 
 class Reading(Protocol):
@@ -73,7 +76,33 @@ class Reading(Protocol):
 class BarcodeReader(Protocol):
     """Pixels to readings; may keep a core busy for tens of milliseconds."""
 
-    def read(self, luma: NDArray[np.uint8], /) -> Sequence[Reading]: ...
+    def read(self, luma: Luma, /) -> Sequence[Reading]: ...
+
+
+class Crop(Protocol):
+    @property
+    def at_us(self) -> int: ...
+    @property
+    def luma(self) -> Luma: ...
+
+
+class Passage(Protocol):
+    """What went over the rim (cart_firmware.perception.hands.Passage)."""
+
+    @property
+    def from_us(self) -> int: ...
+    @property
+    def until_us(self) -> int: ...
+    @property
+    def way(self) -> Way: ...
+    @property
+    def crops(self) -> Sequence[Crop]: ...
+
+
+class HandWatch(Protocol):
+    """Pixels to passages; some milliseconds at most."""
+
+    def see(self, at_us: int, luma: Luma, /) -> Passage | None: ...
 
 
 class Scale:
@@ -194,7 +223,7 @@ class Scale:
 
 
 class Eye:
-    """Reads every frame it has time for; what it has no time for, the camera drops."""
+    """Reads every frame it has time for, and watches hands in it; what it has no time for, the camera drops."""
 
     def __init__(
         self,
@@ -206,8 +235,9 @@ class Eye:
         clock: Clock,
         submit: Submit,
         recorder: Recorder,
+        hands: HandWatch | None = None,
     ) -> None:
-        self._frames, self._reader, self._scanner = frames, reader, scanner
+        self._frames, self._reader, self._scanner, self._hands = frames, reader, scanner, hands
         self._health, self._clock, self._submit, self._recorder = health, clock, submit, recorder
         self.turned_us: int | None = None
         """When a frame was last read through."""
@@ -231,7 +261,7 @@ class Eye:
 
     async def _look(self) -> None:
         async for frame in self._frames.frames():
-            readings = await self._read(frame.luma)
+            readings, passage = await self._examine(frame)
             symbols = [_symbol(reading) for reading in readings]
             likelihoods = {_symbol(one): one.likelihood for one in readings if one.likelihood is not None}
             self._health.framed(frame.at_us)
@@ -241,20 +271,29 @@ class Eye:
             for seen in self._scanner.feed(frame.at_us, symbols, today, likelihoods):
                 _log_seen(seen)
                 self._submit(Seen(seen))
+            if passage is not None:
+                self._submit(Passed(passage.from_us, passage.until_us, passage.way))
+                for crop in passage.crops:
+                    self._recorder.crop(crop.at_us, crop.luma)
+                _LOG.debug("passage", way=passage.way.value, from_us=passage.from_us, until_us=passage.until_us)
 
     def _today(self) -> dt.date:
         """The shop's day, by the machine's time zone."""
         return dt.datetime.fromtimestamp(self._clock.wall_ms() // 1_000, dt.UTC).astimezone().date()
 
-    async def _read(self, luma: NDArray[np.uint8]) -> Sequence[Reading]:
+    async def _examine(self, frame: Frame) -> tuple[Sequence[Reading], Passage | None]:
         try:
-            readings = await asyncio.to_thread(self._reader.read, luma)
+            readings, passage = await asyncio.to_thread(self._look_at, frame)
         except (ValueError, TypeError, RuntimeError) as error:  # a garbled frame: wrong shape or type
             self.frames_failed += 1
-            _LOG.warning("a frame could not be read", error=str(error), shape=luma.shape)
-            return ()
+            _LOG.warning("a frame could not be read", error=str(error), shape=frame.luma.shape)
+            return (), None
         self.frames_read += 1
-        return readings
+        return readings, passage
+
+    def _look_at(self, frame: Frame) -> tuple[Sequence[Reading], Passage | None]:
+        passage = self._hands.see(frame.at_us, frame.luma) if self._hands else None
+        return self._reader.read(frame.luma), passage
 
 
 def _symbol(reading: Reading) -> Symbol:
