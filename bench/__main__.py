@@ -12,6 +12,7 @@ BENCHMARKS = {
     "fraud": "bench.fraud",
     "replay": "bench.replay",
     "cart": "bench.cart",
+    "hands": "bench.hands",
 }
 
 

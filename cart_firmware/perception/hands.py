@@ -8,13 +8,14 @@ roll about and a floor that goes by do not reach inwards from the rim; what stay
 import cv2
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from cart_firmware.core.decision import Way
 from cart_firmware.perception.backdrop import Backdrop, Levels, View
 from cart_firmware.perception.crops import Crop, Crops
 from cart_firmware.perception.flow import flow
 from cart_firmware.perception.reading import Picture
-from cart_firmware.perception.remains import remains
+from cart_firmware.perception.remains import Remains, remains
 from cart_firmware.perception.rim import Rim
 from cart_firmware.perception.visit import LEAST_BLOB, NO_TIP, Moment, Visit, foremost_of, tip_in
 from cart_firmware.perception.ways import told
@@ -22,7 +23,10 @@ from cart_firmware.perception.ways import told
 WIDTH = 160
 """Of the reduced picture; its height follows the frame's."""
 _ROOTED, _ENTERS = 4.0, 8.0
-"""Pixels of depth: what begins before the one and reaches beyond the other is over the rim (5 % of the width)."""
+"""Pixels of depth: what begins before the one and reaches beyond the other is over the rim (5 % of the width) ..."""
+_OUTSIDE = (-9.0, -2.0)
+"""... if it goes on outside: between these depths, beyond the rim itself, which a bright sleeve may be no brighter than."""
+_LEAST_OUTSIDE = 8
 _LEAST_ARM = 40
 """Pixels of what is over the rim: a child's fingers."""
 _AT_RIM = (-8.0, 24.0)
@@ -44,6 +48,8 @@ _STIRS = 6
 _LAST = 4
 """Pictures whose mean is the inside afterwards."""
 _SQUARE = np.ones((3, 3), np.uint8)
+_JOINED = np.ones((5, 5), np.uint8)
+"""Parts of a sleeve whose grey is here and there that of what is behind it are one arm."""
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +61,8 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     """UNSEEN where it is not certain, or nothing was seen to have changed."""
     confidence: float
     """The posterior of what is most likely, which is `way` where it is enough to say it."""
+    found: Remains
+    """What that was concluded from."""
     crops: tuple[Crop, ...] = ()
 
 
@@ -91,7 +99,7 @@ class Hands:
         view = self._backdrop.look(_reduced(luma, size))
         inside = np.asarray(cv2.bitwise_and(view.differs, self._inside), np.uint8)
         self._mark_calm(at_us, view)
-        arm = self._over_rim(inside)
+        arm = self._over_rim(view.differs, inside)
         passage = self._visited(at_us, luma, view, inside, arm) if self._visit else self._idle(at_us, view, inside, arm)
         self._before = view.picture
         return passage
@@ -102,6 +110,8 @@ class Hands:
         self._depth = self._rim.depth(width, height)
         self._inward = self._rim.inward(width, height)
         self._inside = np.asarray((self._depth > 0) * np.uint8(255))
+        self._along = self._rim.along(width, height)
+        self._outside = (self._depth > _OUTSIDE[0]) & (self._depth < _OUTSIDE[1])
         self._at_rim = np.asarray(((self._depth > _AT_RIM[0]) & (self._depth < _AT_RIM[1])) * np.uint8(255))
         self._backdrop, self._visit, self._before = Backdrop(), None, None
         self._lately.clear()
@@ -153,28 +163,35 @@ class Hands:
 
     def _over(self, visit: Visit, at_us: int) -> Passage:
         after: Levels = np.mean([moment.picture for moment in visit.moments[-_LAST:]], axis=0, dtype=np.float32)
-        self.found = remains(visit, after)
-        way, confidence = told(self.found) if self._free_us else (Way.UNSEEN, 0.0)
+        found = remains(visit, after)
+        way, confidence = told(found) if self._free_us else (Way.UNSEEN, 0.0)
         self._backdrop.replace(after)
         self._visit = None
         return Passage(
             from_us=self._began_us, until_us=self._free_us or at_us, way=way, confidence=confidence,
-            crops=self._crops.best(),
+            found=found, crops=self._crops.best(),
         )  # fmt: skip
 
     # ── what moves ──
 
-    def _over_rim(self, inside: Picture) -> bool:
-        """Return whether something reaches inwards from the rim."""
+    def _over_rim(self, differs: Picture, inside: Picture) -> bool:
+        """Return whether something reaches inwards over the rim."""
         if cv2.countNonZero(inside) < _LEAST_ARM:
             return False
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(inside)
+        joined = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, _JOINED)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
         for number in range(1, count):
-            if stats[number, cv2.CC_STAT_AREA] >= _LEAST_ARM:
-                depths = self._depth[labels == number]
-                if depths.min() < _ROOTED and foremost_of(depths) >= _ENTERS:
-                    return True
+            if stats[number, cv2.CC_STAT_AREA] >= _LEAST_ARM and self._is_arm(labels == number, differs):
+                return True
         return False
+
+    def _is_arm(self, blob: NDArray[np.bool_], differs: Picture) -> bool:
+        depths = self._depth[blob]
+        if depths.min() >= _ROOTED or foremost_of(depths) < _ENTERS:
+            return False
+        root = self._along[blob & (self._depth < _ROOTED)]
+        beside = (self._along >= root.min() - _ROOTED) & (self._along <= root.max() + _ROOTED)
+        return int(np.count_nonzero(differs[self._outside & beside])) >= _LEAST_OUTSIDE
 
     def _moves(self, picture: Picture) -> Picture:
         """Return where the picture changed since the one before."""

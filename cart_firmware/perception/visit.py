@@ -18,7 +18,7 @@ LEAST_BLOB = 20
 """Pixels of the reduced picture below which a blob is noise: some 3 cm^2 in a basket that fills the view."""
 _TIP = 26
 """Pixels behind the foremost point that count as its tip: a hand and what it holds."""
-_GREYS, _GREY_STEP = 18, 15
+GREYS, GREY_STEP = 18, 15
 _OPEN = np.ones((3, 3), np.uint8)
 _FOREMOST = 0.98
 """Share of pixels behind what counts as the depth of a tip: single pixels are noise."""
@@ -35,7 +35,7 @@ class Tip(msgspec.Struct, frozen=True):
     greys: Greys
 
 
-NO_TIP = Tip(0.0, 0, np.zeros(_GREYS, np.float32))
+NO_TIP = Tip(0.0, 0, np.zeros(GREYS, np.float32))
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -68,15 +68,14 @@ class Visit:
             self._step *= 2
 
 
-def tip_of(picture: Picture, backdrop: Picture, limit: Picture, depth: Distances) -> Tip:
-    """Return the foremost part of what differs from a backdrop and is inside."""
+def differs_from(picture: Picture, backdrop: Picture, limit: Picture) -> Picture:
+    """Return where a picture differs from a backdrop (255), single pixels apart."""
     differs = cv2.compare(cv2.absdiff(picture, backdrop), limit, cv2.CMP_GT)
-    differs[depth <= 0] = 0
-    return tip_in(picture, np.asarray(cv2.morphologyEx(differs, cv2.MORPH_OPEN, _OPEN), np.uint8), depth)
+    return np.asarray(cv2.morphologyEx(differs, cv2.MORPH_OPEN, _OPEN), np.uint8)
 
 
 def tip_in(picture: Picture, differs: Picture, depth: Distances) -> Tip:
-    """Return the foremost part of what is marked; nothing outside may be."""
+    """Return the foremost part of what is marked."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(differs)
     large = stats[:, cv2.CC_STAT_AREA] >= LEAST_BLOB
     large[0] = False
@@ -85,8 +84,8 @@ def tip_in(picture: Picture, differs: Picture, depth: Distances) -> Tip:
     marked = large[labels]
     foremost = foremost_of(depth[marked])
     tip = marked & (depth > foremost - _TIP)
-    greys = picture[tip] // _GREY_STEP
-    return Tip(foremost, int(greys.size), np.bincount(greys, minlength=_GREYS)[:_GREYS].astype(np.float32))
+    greys = picture[tip] // GREY_STEP
+    return Tip(foremost, int(greys.size), np.bincount(greys, minlength=GREYS)[:GREYS].astype(np.float32))
 
 
 def foremost_of(depths: Distances) -> float:

@@ -27,12 +27,14 @@ def told(found: Remains) -> tuple[Way, float]:
 
 
 def measures(found: Remains) -> NDArray[np.float64]:
-    """Return what the model looks at, each within a range in which it was fitted."""
-    put, taken = np.clip((found.most_put, found.most_taken), -3, 3)
-    edges, brought, fetched = np.clip((found.edges, found.brought, found.fetched), (-2, -3, -3), (2, 3, 3))
+    """Return what the model looks at, each within the range in which it was fitted."""
+    put, taken = np.clip((found.most_put, found.most_taken), -4, 4)
+    edges, on = np.clip((found.edges, found.goes_on), -2, 2)
+    brought, fetched = np.clip((found.brought, found.fetched), -3, 3)
+    travelled = (found.inward - found.outward) / (found.inward + found.outward + 5)
     return np.array([
-        1.0, edges, brought, fetched, put, taken, found.wider, found.unlike, np.log(found.area / 200),
-        max(put, 0) * max(-taken, 0), abs(edges), max(brought, 0) * max(-fetched, 0),
+        1.0, edges, on, brought, fetched, put, taken, found.wider, found.unlike, travelled, np.log(found.area / 200),
+        max(put, 0) * max(-taken, 0), max(brought, 0) * max(-fetched, 0), abs(put + taken),
     ])  # fmt: skip
 
 
@@ -43,4 +45,4 @@ def posterior(measured: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(chances / chances.sum(), np.float64)
 
 
-WEIGHTS = np.zeros((4, 12))
+WEIGHTS = np.zeros((4, 14))

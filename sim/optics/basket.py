@@ -255,7 +255,9 @@ def _draw_arm(layer: Luma, mask: Luma, arm: Arm) -> None:
         x, y = _along(arm, -arm.width * grain.uniform(0.6, 5))
         fold = max(4, round(0.3 * scale))
         tone = int(np.clip(arm.sleeve + grain.integers(-25, 25), 0, 255))
-        cv2.ellipse(layer, _pixel((x, y), width), (fold, max(1, fold // 5)), float(grain.uniform(0, 180)), 0, 360, tone, -1)
+        cv2.ellipse(
+            layer, _pixel((x, y), width), (fold, max(1, fold // 5)), float(grain.uniform(0, 180)), 0, 360, tone, -1
+        )
 
 
 def _fingers(picture: Luma, arm: Arm, tone: int, length: float) -> None:
@@ -264,9 +266,7 @@ def _fingers(picture: Luma, arm: Arm, tone: int, length: float) -> None:
     for finger in (-0.3, -0.1, 0.1, 0.3):
         side = finger * arm.width
         root, tip = _along(arm, 0.2 * arm.width), _along(arm, (0.35 + length * (1 - abs(finger))) * arm.width)
-        ends = [
-            _pixel((x + side * math.cos(across), y + side * math.sin(across)), width) for x, y in (root, tip)
-        ]
+        ends = [_pixel((x + side * math.cos(across), y + side * math.sin(across)), width) for x, y in (root, tip)]
         cv2.line(picture, ends[0], ends[1], tone, max(2, round(0.16 * arm.width * width)), cv2.LINE_AA)
 
 

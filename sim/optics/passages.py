@@ -211,7 +211,9 @@ def two_hands(dice: Random) -> Clip:
     thing = _thing(dice, size=1.5)
     inward, look = dice.random() < 0.5, _person(dice)
     first = _reach(dice, look, **{"brings" if inward else "fetches": thing}, elbow=0.25)
-    second = _reach(dice, look, at_s=first.at_s, duration_s=first.duration_s, elbow=0.75, touches=(thing.x, thing.y + 0.05))
+    second = _reach(
+        dice, look, at_s=first.at_s, duration_s=first.duration_s, elbow=0.75, touches=(thing.x, thing.y + 0.05)
+    )
     return _clip(dice, () if inward else (thing,), (first, second), "in" if inward else "out")
 
 
@@ -349,7 +351,9 @@ def goods_roll(dice: Random) -> Clip:
     def view(time_s: float) -> Inside:
         since = max(0.0, time_s - 1.0)
         away = swing * math.sin(pace * since) * math.exp(-since / 2)
-        now = msgspec.structs.replace(ball, x=0.5 + away, y=min(ball.y + abs(away) / 2, RIM - 0.08), turn_deg=500 * away)
+        now = msgspec.structs.replace(
+            ball, x=0.5 + away, y=min(ball.y + abs(away) / 2, RIM - 0.08), turn_deg=500 * away
+        )
         return Inside(things=goods, moving=(now,))
 
     return _undisturbed(dice, view=view)
