@@ -1,12 +1,12 @@
-"""Hands over the rim: what is said of labelled passages, and what a frame costs, against OpenCV's MOG2 with a plain rule.
+"""Hands over the rim: what is said of labelled passages, and what a frame costs, beside OpenCV's MOG2 with a plain rule.
 
     scripts/bench hands [--passages 50] [--seed 1] [--json]
     scripts/bench hands --fit [--passages 100] [--seed 1001]
 
 Both see the same frames, one after the other in turned order, in one process and on one thread; each is new for every
-clip. The plain rule follows the largest blob that MOG2 finds: where its centre goes in over the rim larger than it comes
-out, something was put in. A passage is right, wrong, or abstained of; of an empty hand, silence is right. Disturbances are
-clips in which nothing goes over the rim: whatever is said of them is false.
+clip. The plain rule follows the largest blob that MOG2 finds: where its centre goes in over the rim larger than it
+comes out, something was put in. A passage is right, wrong, or abstained of; of an empty hand, silence is right.
+Disturbances are clips in which nothing goes over the rim: whatever is said of them is false.
 
 `--fit` measures passages and prints the weights of cart_firmware/perception/ways.py. Fit and measure with other seeds.
 """
@@ -36,6 +36,8 @@ BARS = {"wrong_pct": 1.0, "abstained_pct": 15.0, "false_per_10_min": 1.0, "media
 _WAY_OF = {"in": Way.IN, "out": Way.OUT, "both": Way.BOTH, "nothing": Way.UNSEEN}
 _LATE_S = 2.0
 """How long after a passage something may still be said of it."""
+_STILL = slice(2, 24)
+"""Frames of every clip before anything happens in it; the first two find libraries that are not warm."""
 _SHRINK = 1.2
 """How many times larger a blob is with goods than without, for the plain rule."""
 
@@ -149,9 +151,9 @@ def measure(passages: int, seed: int) -> dict[str, Any]:
     costs: tuple[list[float], list[float]] = ([], [])
     still: tuple[list[float], list[float]] = ([], [])
     for name, clip, ours, plain in _watched(clips):
-        for cost, calm, seen in zip(costs, still, (ours, plain), strict=True):
-            cost += seen.cpu_ms
-            calm += seen.cpu_ms[2:24]
+        for number, seen in enumerate((ours, plain)):
+            costs[number].extend(seen.cpu_ms)
+            still[number].extend(seen.cpu_ms[_STILL])
         if name in false:
             false[name] = [a + b for a, b in zip(false[name], (1, len(ours.said), len(plain.said)), strict=True)]
             continue
@@ -251,10 +253,12 @@ def show(result: dict[str, Any]) -> None:
     built = [msgspec.to_builtins(total) for total in totals]
     print(f"{'all':<24}{built[0]['passages']:>6}" + "  ".join(_shares(row) for row in built))
     moved = sum(sum(said.values()) for truth, said in result["confusion"].items() if truth != "unseen")
-    print(f"abstained of {100 * totals[0].abstained / max(1, moved):.1f} % of the passages in which something went over the rim")
+    print(f"abstained of {100 * totals[0].abstained / max(1, moved):.1f} % of the passages of goods")
     print(f"\n{'truly':<10}" + "".join(f"said {way.value:<8}" for way in Way))
     for truth, said in result["confusion"].items():
-        print(f"{'nothing' if truth == 'unseen' else truth:<10}" + "".join(f"{count:>8}     " for count in said.values()))
+        print(
+            f"{'nothing' if truth == 'unseen' else truth:<10}" + "".join(f"{count:>8}     " for count in said.values())
+        )
     print(f"\n{'disturbance':<24}{'seconds':>8}{'false, ours':>14}{'false, MOG2':>14}")
     for name, row in result["disturbances"].items():
         print(f"{name:<24}{row['seconds']:>8}{row['ours']:>14}{row['plain']:>14}")
@@ -269,7 +273,9 @@ def show(result: dict[str, Any]) -> None:
 
 def _shares(row: dict[str, int]) -> str:
     of = max(1, row["passages"])
-    return "".join(f"{100 * row[field] / of:>{width}.1f}" for field, width in (("right", 10), ("wrong", 8), ("abstained", 8)))
+    return "".join(
+        f"{100 * row[field] / of:>{width}.1f}" for field, width in (("right", 10), ("wrong", 8), ("abstained", 8))
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -11,8 +11,9 @@ import httpx
 from cart_protocol.host.clock import HostClock
 from sim.exit_lane import LANE, ExitLane
 from sim.goods import Unit
+from sim.optics.contents import Contents
 from sim.optics.label import Label, Symbology
-from sim.optics.scene import EMPTY, Pass, Scene
+from sim.optics.scene import Pass, Scene
 from sim.phone import HttpPhone
 from sim.physics.load import Put, Roll
 from sim.shop_files import ShopFiles
@@ -26,8 +27,8 @@ _TILE = re.compile(r"data-touch='([^']*)'><span class=\"picture\"[^>]*>[^<]*</sp
 _CSRF = re.compile(r'name="_csrf" value="([^"]+)"')
 _PHOTOGRAPH_NOISE = 2.0
 """Grey levels on top of the noise that a photograph has of its own."""
-_REACH_S = 0.25
-"""Between leaving the hand and resting on the platform."""
+_EMPTY_S = 0.25
+"""Until a basket that is emptied in one go rests."""
 
 
 class LiveCart:
@@ -40,6 +41,7 @@ class LiveCart:
         self._clock = clock
         self._dice = dice
         self._on_platform: list[int] = []
+        self._contents = Contents(Random(dice.random()))
         self._last_observed = 0
 
     async def read_code(self) -> str | None:
@@ -60,7 +62,9 @@ class LiveCart:
     async def present(self, unit: Unit, seconds: float) -> None:
         now_s = self._now_s()
         scene = (
-            Scene(photograph=unit.photograph, noise=_PHOTOGRAPH_NOISE) if unit.photograph else Scene(label=_label(unit))
+            Scene(photograph=unit.photograph, noise=_PHOTOGRAPH_NOISE, inside=self._contents.inside)
+            if unit.photograph
+            else Scene(label=_label(unit), inside=self._contents.inside)
         )
         self._street.set_scene(
             self.name, Pass(scene=scene, at_s=now_s, duration_s=seconds, seed=self._dice.randrange(1 << 30))
@@ -75,13 +79,16 @@ class LiveCart:
                 return
 
     def put(self, unit: Unit) -> None:
-        self._street.set_scene(self.name, EMPTY)  # the label goes in with the pack
+        view, lands_s = self._contents.put(unit, self._now_s())
+        self._street.set_scene(self.name, view)
         self._on_platform.append(unit.mass_mg)
-        self._street.add_load(self.name, Put(self._now_s() + _REACH_S, unit.mass_mg))
+        self._street.add_load(self.name, Put(lands_s, unit.mass_mg))
 
     def take(self, unit: Unit) -> None:
+        view, lands_s = self._contents.take(unit, self._now_s())
+        self._street.set_scene(self.name, view)
         self._on_platform.remove(unit.mass_mg)
-        self._street.add_load(self.name, Put(self._now_s() + _REACH_S, -unit.mass_mg))
+        self._street.add_load(self.name, Put(lands_s, -unit.mass_mg))
 
     def roll(self, seconds: float) -> None:
         now_s = self._now_s()
@@ -89,8 +96,10 @@ class LiveCart:
 
     def empty(self) -> None:
         if self._on_platform:
-            self._street.add_load(self.name, Put(self._now_s() + _REACH_S, -sum(self._on_platform)))
+            self._street.add_load(self.name, Put(self._now_s() + _EMPTY_S, -sum(self._on_platform)))
             self._on_platform.clear()
+            self._contents.empty()
+            self._street.set_scene(self.name, Scene(inside=self._contents.inside))
 
     async def watch_screen(self, latencies_us: list[int]) -> None:
         """Look at the cart's screen for ever; note how old the evidence behind each new picture is when it arrives."""

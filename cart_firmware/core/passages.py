@@ -14,8 +14,8 @@ _KEPT_US = 10_000_000
 def way_of(passages: Iterable[Passed], since_us: int, at_us: int) -> Way:
     """Return which way hands went for a step that was complete at `at_us`, the load having been quiet `since_us`.
 
-    Several hands that went the same way, or one, say that way; an IN and an OUT are an exchange. One of which nothing is
-    known leaves all open.
+    Several hands that went the same way, or one, say that way; an IN and an OUT are an exchange. One of which nothing
+    is known leaves all open.
     """
     begins_us = max(since_us - _LAND_US, at_us - _REACH_US)
     ways = {passed.way for passed in passages if passed.from_us <= at_us and passed.until_us >= begins_us}

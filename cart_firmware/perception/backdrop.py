@@ -20,8 +20,6 @@ _WOBBLE = 0.35
 _DRIFT = 0.04
 """Share by which the backdrop follows what is not in front of it, each time."""
 _OPEN = np.ones((3, 3), np.uint8)
-_CALIBRATED = 6
-"""Pictures after which noise is known."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -38,14 +36,13 @@ class View(msgspec.Struct, frozen=True):
 class Backdrop:
     """Follows light and slow changes; `replace` makes what came to rest part of it."""
 
+    limit: Picture
+    """The grey levels beyond which a pixel differs: more noise, or an edge beside it, needs more. From the first on."""
+
     def __init__(self) -> None:
         self._levels: Levels | None = None
-        self._cells: Levels | None = None
-        self._limit: Picture | None = None
         self._noise = 3.0
         self._light = 1.0
-        self._seen = 0
-        self._before: Picture | None = None
 
     @property
     def levels(self) -> Levels:
@@ -53,13 +50,6 @@ class Backdrop:
         if self._levels is None:
             raise RuntimeError("a backdrop that saw nothing; show it a picture first")
         return self._levels
-
-    @property
-    def limit(self) -> Picture:
-        """The grey levels beyond which a pixel differs: more noise, or an edge beside it, needs more."""
-        if self._limit is None:
-            raise RuntimeError("a backdrop that saw nothing; show it a picture first")
-        return self._limit
 
     def look(self, small: Picture) -> View:
         """Compare a reduced picture with the backdrop; the first becomes it."""
@@ -72,9 +62,9 @@ class Backdrop:
         picture = np.asarray(cv2.convertScaleAbs(small, alpha=1 / max(light, 0.05)), np.uint8)
         difference = cv2.absdiff(picture, self._shown)
         differs = cv2.compare(difference, self.limit, cv2.CMP_GT)
-        differs = np.asarray(cv2.morphologyEx(differs, cv2.MORPH_OPEN, _OPEN), np.uint8)
         self._learn_noise(difference)
-        return View(picture, differs, light, changed)
+        clean = np.asarray(cv2.morphologyEx(differs, cv2.MORPH_OPEN, _OPEN), np.uint8)
+        return View(picture, clean, light, changed)
 
     def follow(self, view: View) -> None:
         """Let the backdrop drift towards what does not differ from it."""
@@ -94,7 +84,7 @@ class Backdrop:
         self._cells = np.asarray(cv2.resize(levels, _COARSE, interpolation=cv2.INTER_AREA), np.float32)
         steep = cv2.morphologyEx(self._shown, cv2.MORPH_GRADIENT, _OPEN)
         least = max(_LEAST_DIFFERENCE, _SIGMAS * self._noise)
-        self._limit = np.asarray(cv2.convertScaleAbs(steep, alpha=_WOBBLE, beta=least), np.uint8)
+        self.limit = np.asarray(cv2.convertScaleAbs(steep, alpha=_WOBBLE, beta=least), np.uint8)
 
     def _learn_noise(self, difference: "cv2.typing.MatLike") -> None:
         """Follow the noise of single pixels: the middle of what differs, over 0.6745 (normal) at a few places."""

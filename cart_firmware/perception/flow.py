@@ -7,8 +7,11 @@ from numpy.typing import NDArray
 
 from cart_firmware.perception.reading import Picture
 
+Points = NDArray[np.float32]
+"""n x 1 x 2: right and down, in pixels."""
 _MOST_POINTS = 24
-_WINDOW, _LEVELS, _ROUNDS = (11, 11), 2, 8
+_WINDOW, _LEVELS = (11, 11), 2
+_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 0.05)
 _SPARE = 16
 """Pixels around the points to where they may have gone."""
 _STRAYED = 1.5
@@ -24,28 +27,30 @@ class Flow(msgspec.Struct, frozen=True):
 
 
 def flow(before: Picture, now: Picture, where: Picture) -> Flow:
-    """Return how what lies `where` (255) moved from one picture to the next. Pyramidal Lucas-Kanade, checked backwards."""
+    """Return how what lies `where` (255) moved from one picture to the next: Lucas-Kanade, checked backwards."""
     left, top, width, height = cv2.boundingRect(where)
     if not width:
         return Flow()
     rows = slice(max(0, top - _SPARE), top + height + _SPARE)
     columns = slice(max(0, left - _SPARE), left + width + _SPARE)
     before, now, where = before[rows, columns], now[rows, columns], where[rows, columns]
-    corners = cv2.goodFeaturesToTrack(before, _MOST_POINTS, 0.02, 4, mask=where, blockSize=5)
-    if corners is None:
+    found = cv2.goodFeaturesToTrack(before, _MOST_POINTS, 0.02, 4, mask=where, blockSize=5)
+    corners = np.empty((0, 1, 2), np.float32) if found is None else np.asarray(found, np.float32)
+    if not len(corners):
         return Flow()
-    there, found, _ = _followed(before, now, corners)
-    back, found_back, _ = _followed(now, before, there)
+    there, seen = _followed(before, now, corners)
+    back, seen_back = _followed(now, before, there)
     strayed = np.linalg.norm((back - corners)[:, 0], axis=1)
-    good = (found[:, 0] > 0) & (found_back[:, 0] > 0) & (strayed < _STRAYED)
+    good = seen & seen_back & (strayed < _STRAYED)
     if not good.any():
         return Flow()
     right, down = np.median((there - corners)[good, 0], axis=0)
     return Flow(float(right), float(down), int(good.sum()))
 
 
-def _followed(
-    one: Picture, other: Picture, points: "cv2.typing.MatLike"
-) -> tuple[NDArray[np.float32], NDArray[np.uint8], "cv2.typing.MatLike"]:
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ROUNDS, 0.05)
-    return cv2.calcOpticalFlowPyrLK(one, other, points, None, winSize=_WINDOW, maxLevel=_LEVELS, criteria=stop)
+def _followed(one: Picture, other: Picture, points: Points) -> tuple[Points, NDArray[np.bool_]]:
+    """Return where points of one picture are in the other, and which of them were found."""
+    there, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]  # the stub has no place for "no guess"
+        one, other, points, None, winSize=_WINDOW, maxLevel=_LEVELS, criteria=_STOP
+    )
+    return np.asarray(there, np.float32), np.asarray(found[:, 0] > 0)

@@ -1,8 +1,9 @@
 """Hands over the rim of the cart: when something went in or out, which way, and its sharpest pictures.
 
-Works on a reduced picture. What differs from the backdrop and reaches from the rim inwards opens a visit; when the rim is
-free again and the inside is still, the visit is judged by what it left (see remains). A jump of the light, goods that
-roll about and a floor that goes by do not reach inwards from the rim; what stays inside becomes part of the backdrop.
+Works on a reduced picture. What differs from the backdrop and reaches from the rim inwards opens a visit; when the rim
+is free again and the inside is still, the visit is judged by what it left (see remains). A jump of the light, goods
+that roll about and a floor that goes by do not reach inwards from the rim; what stays inside becomes part of the
+backdrop.
 """
 
 import cv2
@@ -25,7 +26,7 @@ WIDTH = 160
 _ROOTED, _ENTERS = 4.0, 8.0
 """Pixels of depth: what begins before the one and reaches beyond the other is over the rim (5 % of the width) ..."""
 _OUTSIDE = (-9.0, -2.0)
-"""... if it goes on outside: between these depths, beyond the rim itself, which a bright sleeve may be no brighter than."""
+"""... if it goes on outside: between these depths. The rim itself lies before them; a sleeve may be of its grey."""
 _LEAST_OUTSIDE = 8
 _LEAST_ARM = 40
 """Pixels of what is over the rim: a child's fingers."""
@@ -100,7 +101,11 @@ class Hands:
         inside = np.asarray(cv2.bitwise_and(view.differs, self._inside), np.uint8)
         self._mark_calm(at_us, view)
         arm = self._over_rim(view.differs, inside)
-        passage = self._visited(at_us, luma, view, inside, arm) if self._visit else self._idle(at_us, view, inside, arm)
+        passage = None
+        if self._visit:
+            passage = self._visited(self._visit, at_us, luma, view, inside, arm=arm)
+        else:
+            self._idle(at_us, view, inside, arm=arm)
         self._before = view.picture
         return passage
 
@@ -118,7 +123,7 @@ class Hands:
 
     # ── nothing over the rim ──
 
-    def _idle(self, at_us: int, view: View, inside: Picture, arm: bool) -> None:
+    def _idle(self, at_us: int, view: View, inside: Picture, *, arm: bool) -> None:
         self._note(at_us, view, inside)
         if arm and view.light_changed < _JUMP:
             self._visit = Visit(self._backdrop.levels.copy(), self._backdrop.limit.copy(), self._depth, self._lately)
@@ -136,14 +141,17 @@ class Hands:
 
     # ── something over the rim ──
 
-    def _visited(self, at_us: int, luma: Picture, view: View, inside: Picture, arm: bool) -> Passage | None:
-        visit = self._visit
-        if visit is None:
-            return None
+    def _visited(
+        self, visit: Visit, at_us: int, luma: Picture, view: View, inside: Picture, *, arm: bool
+    ) -> Passage | None:
         moves = self._moves(view.picture)
         inward = 0.0
-        if self._before is not None and cv2.countNonZero(moves):
-            went = flow(self._before, view.picture, np.asarray(cv2.bitwise_and(view.differs, self._at_rim), np.uint8))
+        if cv2.countNonZero(moves):
+            went = flow(
+                self._before if self._before is not None else view.picture,
+                view.picture,
+                np.asarray(cv2.bitwise_and(view.differs, self._at_rim), np.uint8),
+            )
             inward = went.right * self._inward[0] + went.down * self._inward[1]
             self._crops.offer(at_us, luma, np.asarray(cv2.bitwise_and(inside, cv2.dilate(moves, _SQUARE)), np.uint8))
         visit.add(Moment(at_us, view.picture, tip_in(view.picture, inside, self._depth), inward))
@@ -194,12 +202,14 @@ class Hands:
         return int(np.count_nonzero(differs[self._outside & beside])) >= _LEAST_OUTSIDE
 
     def _moves(self, picture: Picture) -> Picture:
-        """Return where the picture changed since the one before."""
+        """Return where the inside changed since the picture before."""
+        if self._before is None:
+            return self._inside
         moved = cv2.compare(cv2.absdiff(picture, self._before), self._backdrop.limit, cv2.CMP_GT)
         return np.asarray(cv2.bitwise_and(moved, self._inside), np.uint8)
 
     def _mark_calm(self, at_us: int, view: View) -> None:
-        if self._before is not None and cv2.countNonZero(self._moves(view.picture)) < _STIRS:
+        if cv2.countNonZero(self._moves(view.picture)) < _STIRS:
             self._calm_us = self._calm_us or at_us
         else:
             self._calm_us = None

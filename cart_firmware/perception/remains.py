@@ -37,8 +37,18 @@ _ARRIVED = 0.4
 _SQUARE = np.ones((3, 3), np.uint8)
 _NEAR = 6.0
 """Pixels of depth within which two tips are compared."""
-_LARGEST_SHARE = 0.2
+_HAND_SAYS = 2.0
+"""Weight of what was there while a hand was at it, beside logarithms."""
+_LEAST_SHARE = 0.08
 """Of all that changed: smaller spots are not asked which way they went."""
+_PATCH = (7, 7)
+"""In which the greys of single pixels are averaged."""
+_MOST, _LEAST = 0.85, 0.15
+"""Shares of such patches beyond which they speak for goods put down, or taken up, beside others."""
+_AROUND = 4
+"""Pixels around a spot in which a hand is looked for."""
+_TOUCHED = 0.1
+"""Share of a spot and its surroundings that is neither as before nor as afterwards when a hand is at it."""
 _ACROSS = 2.0
 """Pixels to either side of an outline that are compared."""
 
@@ -52,6 +62,8 @@ class Remains(msgspec.Struct, frozen=True):
     """Of the outlines of all that changed, by their area."""
     goes_on: float = 0.0
     """How much better what is within the outlines goes on outside of them before than afterwards."""
+    there: float = 0.0
+    """Whether, while a hand was at what changed, it was already as afterwards (1) or still as before (-1)."""
     brought: float = 0.0
     """Of the greys that are there now: how much more of them went in than came out."""
     fetched: float = 0.0
@@ -59,6 +71,9 @@ class Remains(msgspec.Struct, frozen=True):
     most_put: float = 0.0
     most_taken: float = 0.0
     """All of these, added up, of the spot that speaks most for either."""
+    patch_put: float = 0.0
+    patch_taken: float = 0.0
+    """Of the greys alone, those patches of what changed that speak most for either."""
     wider: float = 0.0
     """By which share the tip was larger on its way in than on its way out."""
     unlike: float = 0.0
@@ -80,22 +95,26 @@ def remains(visit: Visit, after: Levels) -> Remains:
     came, went = _greys(inwards), _greys(outwards)
     more_came = np.log((came + _FEW) / (went + _FEW))
     areas = np.array([int(spot.sum()) for spot in spots], np.float64)
-    outlines = [_outline(spot, visit.before, after) for spot in spots]
+    outlines = [(*_outline(spot, visit.before, after), _there(spot, visit, after)) for spot in spots]
     told = [
-        edge + on + _told(more_came, after[spot]) + _told(more_came, visit.before[spot])
-        for (edge, on), spot, area in zip(outlines, spots, areas, strict=True)
-        if area >= _LARGEST_SHARE * areas.sum()
+        edge + on + _HAND_SAYS * there + _told(more_came, after[spot]) + _told(more_came, visit.before[spot])
+        for (edge, on, there), spot, area in zip(outlines, spots, areas, strict=True)
+        if area >= _LEAST_SHARE * areas.sum()
     ]
-    edges, goes_on = (np.array(outlines) * areas[:, None]).sum(axis=0) / areas.sum()
+    patches = _patches(more_came, visit.before, after, changed)
+    edges, goes_on, there = (np.array(outlines) * areas[:, None]).sum(axis=0) / areas.sum()
     travel = [moment.inward for moment in visit.moments]
     return Remains(
         area=int(areas.sum()),
         edges=float(edges),
         goes_on=float(goes_on),
+        there=float(there),
         brought=_told(more_came, after[changed]),
         fetched=_told(more_came, visit.before[changed]),
         most_put=max(told, default=0.0),
         most_taken=min(told, default=0.0),
+        patch_put=float(patches[int(_MOST * (patches.size - 1))]),
+        patch_taken=float(patches[int(_LEAST * (patches.size - 1))]),
         wider=_wider(inwards, outwards),
         unlike=float(np.abs(came / (came.sum() + 1) - went / (went.sum() + 1)).sum()),
         inward=sum(step for step in travel if step > 0),
@@ -138,32 +157,65 @@ def _greys(tips: Sequence[Tip]) -> Greys:
 
 
 def _told(more_came: Greys, levels: Levels) -> float:
-    return float(more_came[(levels / GREY_STEP).astype(int).clip(0, GREYS - 1)].mean())
+    return float(_of(more_came, levels).mean())
+
+
+def _of(more_came: Greys, levels: Levels) -> Levels:
+    return np.asarray(more_came[(levels / GREY_STEP).astype(int).clip(0, GREYS - 1)])
+
+
+def _patches(more_came: Greys, before: Levels, after: Levels, changed: Mask) -> Levels:
+    """Return, in rising order, what the greys around each changed pixel say: parts of one spot may differ."""
+    said = np.where(changed, _of(more_came, after) + _of(more_came, before), 0).astype(np.float32)
+    share = cv2.boxFilter(changed.astype(np.float32), -1, _PATCH)
+    return np.sort(cv2.boxFilter(said, -1, _PATCH)[changed] / share[changed])
 
 
 def _outline(spot: Mask, before: Levels, after: Levels) -> tuple[float, float]:
     """Return how much more of an edge a spot's outline is afterwards, and how much better it goes on before."""
     mask = spot.astype(np.float32)
     soft = cv2.GaussianBlur(mask, (0, 0), 1.5)
-    across, down = cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)
     line = cv2.dilate(mask, _SQUARE) > cv2.erode(mask, _SQUARE)
     rows, columns = np.nonzero(line)
-    x, y = across[line], down[line]
-    length = np.hypot(x, y) + 1e-6
-    x, y = _ACROSS * x / length, _ACROSS * y / length
+    x, y = (cv2.Sobel(soft, cv2.CV_32F, *way)[line] for way in ((1, 0), (0, 1)))
+    far = _ACROSS / (np.hypot(x, y) + 1e-6)
     steps, likeness = [], []
     for levels in (before, after):
-        inner = _at(levels, columns + x, rows + y)
-        outer = _at(levels, columns - x, rows - y)
+        inner = _at(levels, columns + far * x, rows + far * y)
+        outer = _at(levels, columns - far * x, rows - far * y)
         steps.append(np.log(np.abs(inner - outer) + _EDGE * _ACROSS).mean())
         likeness.append(_likeness(inner, outer))
     return float(steps[1] - steps[0]), float(np.arctanh(likeness[0]) - np.arctanh(likeness[1]))
 
 
-def _at(levels: Levels, x: NDArray[np.float32], y: NDArray[np.float32]) -> Levels:
+def _there(spot: Mask, visit: Visit, after: Levels) -> float:
+    """Return whether a spot was as afterwards or as before while a hand was at it: 1 to -1, 0 where none was seen.
+
+    A hand rests a moment on what it has put down before it lets go, and on what it takes before it lifts it.
+    """
+    rows, columns = np.nonzero(spot)
+    part = np.s_[
+        max(0, rows.min() - _AROUND) : rows.max() + _AROUND + 1,
+        max(0, columns.min() - _AROUND) : columns.max() + _AROUND + 1,
+    ]
+    film = np.stack([moment.picture[part] for moment in visit.moments]).astype(np.int16)
+    limit = visit.limit[part]
+    as_before = np.abs(film - visit.before[part].astype(np.int16)) <= limit
+    as_after = np.abs(film - after[part].astype(np.int16)) <= limit
+    hand = (~(as_before | as_after)).mean(axis=(1, 2)) >= _TOUCHED
+    if not hand.any():
+        return 0.0
+    inner = spot[part]
+    now = (as_after & ~as_before & inner)[hand].sum(axis=(1, 2), dtype=np.float64)
+    then = (as_before & ~as_after & inner)[hand].sum(axis=(1, 2), dtype=np.float64)
+    return float(((now - then) / (now + then + _FEW)).mean())
+
+
+def _at(levels: Levels, x: NDArray[np.floating], y: NDArray[np.floating]) -> Levels:
     """Return the levels between pixels, at these places."""
     places = x.astype(np.float32), y.astype(np.float32)
-    return np.asarray(cv2.remap(levels, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)).ravel()
+    seen = cv2.remap(levels, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen, np.float32).ravel()
 
 
 def _likeness(one: Levels, other: Levels) -> float:

@@ -31,10 +31,13 @@ def measures(found: Remains) -> NDArray[np.float64]:
     put, taken = np.clip((found.most_put, found.most_taken), -4, 4)
     edges, on = np.clip((found.edges, found.goes_on), -2, 2)
     brought, fetched = np.clip((found.brought, found.fetched), -3, 3)
+    patch_put, patch_taken = np.clip((found.patch_put, found.patch_taken), -4, 4)
     travelled = (found.inward - found.outward) / (found.inward + found.outward + 5)
     return np.array([
-        1.0, edges, on, brought, fetched, put, taken, found.wider, found.unlike, travelled, np.log(found.area / 200),
-        max(put, 0) * max(-taken, 0), max(brought, 0) * max(-fetched, 0), abs(put + taken),
+        1.0, edges, on, found.there, brought, fetched, put, taken, patch_put, patch_taken,
+        found.wider, found.unlike, travelled, np.log(found.area / 200),
+        max(put, 0) * max(-taken, 0), max(brought, 0) * max(-fetched, 0), max(patch_put, 0) * max(-patch_taken, 0),
+        abs(put + taken),
     ])  # fmt: skip
 
 
@@ -45,4 +48,4 @@ def posterior(measured: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(chances / chances.sum(), np.float64)
 
 
-WEIGHTS = np.zeros((4, 14))
+WEIGHTS = np.zeros((4, 18))

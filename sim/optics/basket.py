@@ -163,8 +163,8 @@ def _floor(width: int, basket: int) -> Luma:
 def _lay(frame: Luma, thing: Thing) -> None:
     width = frame.shape[1]
     size = max(4, round(thing.length * width)), max(4, round(thing.width * width))
-    print_, outline = _texture(*size, thing.tone, thing.contrast, thing.seed, thing.round)
-    turn = cv2.getRotationMatrix2D((size[0] / 2, size[1] / 2), -thing.turn_deg, 1.0)
+    print_, outline = _texture(size, thing.tone, thing.contrast, thing.seed, round_=thing.round)
+    turn = np.asarray(cv2.getRotationMatrix2D((size[0] / 2, size[1] / 2), -thing.turn_deg, 1.0), np.float64)
     turn[:, 2] += (thing.x * width - size[0] / 2, thing.y * width - size[1] / 2)
     left, top, right, foot = _box(turn, size, frame.shape)
     if right - left < 2 or foot - top < 2:
@@ -185,8 +185,9 @@ def _box(turn: NDArray[np.float64], size: tuple[int, int], frame: tuple[int, ...
 
 
 @lru_cache(maxsize=_TEXTURES)
-def _texture(length: int, width: int, tone: int, contrast: int, seed: int, round_: bool) -> tuple[Luma, Luma]:
+def _texture(size: tuple[int, int], tone: int, contrast: int, seed: int, *, round_: bool) -> tuple[Luma, Luma]:
     """Return a thing's face, with print or bloom on it and shaded towards its edges, and its outline."""
+    length, width = size
     dice = np.random.default_rng([seed, 3])
     face = np.full((width, length), tone, np.float32)
     for _ in range(int(dice.integers(3, 9))):
@@ -297,7 +298,7 @@ def _line(right: int, down: int) -> NDArray[np.float32] | None:
     middle = size // 2
     ends = [(middle + round(sign * right / 2), middle + round(sign * down / 2)) for sign in (-1, 1)]
     cv2.line(kernel, ends[0], ends[1], 1.0, 1)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _along(arm: Arm, beyond: float) -> Place:

@@ -16,14 +16,14 @@ import numpy as np
 
 from cart_protocol.host.clock import HostClock
 from sim.optics.label import UnprintableError
-from sim.optics.scene import EMPTY, Pass, Scene, render
+from sim.optics.scene import EMPTY, View, render, seen_at
 from sim.wires import notices
 from sim.wires.visitor import Visitor
 
 _NEUTRAL_CHROMA = 128
 _STANDARD_OUTPUT = 1
 
-_scene = msgspec.json.Decoder(Scene | Pass).decode
+_view = msgspec.json.Decoder(View).decode
 
 
 class CameraEye:
@@ -42,21 +42,20 @@ class CameraEye:
         self._height = height
         self._dice = np.random.default_rng(seed)
         self._chroma = bytes([_NEUTRAL_CHROMA]) * (width * height // 2)
-        self._view: Scene | Pass = EMPTY
+        self._view: View = EMPTY
 
-    def show(self, view: Scene | Pass) -> None:
+    def show(self, view: View) -> None:
         """Look at this from now on."""
         self._view = view
 
     def hear(self, notice: notices.FromWorld) -> None:
         """Take a notice of the street."""
         if isinstance(notice, notices.View):
-            self.show(_scene(notice.scene))
+            self.show(_view(notice.scene))
 
     def frame(self, time_s: float) -> tuple[memoryview, bytes]:
         """Return one I420 frame at `time_s` (monotonic): luminance, and both chrominance planes, which are grey."""
-        view = self._view
-        scene = view.at(time_s) if isinstance(view, Pass) else view
+        scene = seen_at(self._view, time_s)
         try:
             luma = render(scene, self._width, self._height, self._dice)
         except (UnprintableError, FileNotFoundError) as error:

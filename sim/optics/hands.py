@@ -12,7 +12,7 @@ _GONE = FOOT + 0.35
 _EXPOSURE_S = 0.002
 
 
-class Reach(msgspec.Struct, frozen=True, kw_only=True, tag="reach"):
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
     """One arm reaches in from `at_s` for `duration_s`: puts down what it brings, takes up what it fetches.
 
     With neither it rummages: `touches` is where, and `nudges` how far a thing there is moved.
@@ -35,6 +35,12 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True, tag="reach"):
     elbow: float | None = None
     """x of the elbow, where it is not left to the dice."""
     exposure_s: float = _EXPOSURE_S
+
+    @property
+    def lands_s(self) -> float:
+        """When what it brings leaves the hand, or what it fetches is in it."""
+        motion = _Motion(self)
+        return self.at_s + (motion.released_s if self.brings else motion.grasped_s)
 
     def things(self, lying: tuple[Thing, ...], time_s: float) -> tuple[Thing, ...]:
         """Return what lies in the basket at that time, of what lay there before."""

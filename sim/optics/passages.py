@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator
 from random import Random
 
-import cv2
 import msgspec
 import numpy as np
 
@@ -55,9 +54,9 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
             if dice.random() < self.lost:
                 continue
             picture = painted(self.view(time_s), WIDTH, HEIGHT, self.basket).astype(np.float32)
-            cv2.multiply(picture, self.light(time_s), dst=picture)
-            cv2.add(picture, grain[down : down + HEIGHT, right : right + WIDTH], dst=picture)
-            yield round(time_s * 1e6), cv2.convertScaleAbs(cv2.max(picture, 0.0))
+            picture *= self.light(time_s)
+            picture += grain[down : down + HEIGHT, right : right + WIDTH]
+            yield round(time_s * 1e6), picture.clip(0, 255).astype(np.uint8)
 
 
 # ── goods ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.optics.basket import Inside, Thing, painted
+from sim.optics.hands import Reach, seen
 from sim.optics.label import Label, Luma, face
 
 _FOCAL_SHARE = 1.1
@@ -57,6 +59,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, tag="scene"):
     """Share of full exposure, without gain."""
     glare: float = 0.0
     """Radius of a lamp's reflection, share of the code's width."""
+    inside: Inside | None = None
+    """What lies in the basket, and who reaches in; without it, an empty one that fills the view."""
 
 
 EMPTY = Scene()
@@ -76,6 +80,26 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True, tag="pass"):
         return pass_by(self.scene, self.duration_s, self.seed)(time_s - self.at_s)
 
 
+class Reaching(msgspec.Struct, frozen=True, kw_only=True, tag="reaching"):
+    """Hands put things into the basket and take them out; before and after, what lies there then."""
+
+    lying: tuple[Thing, ...]
+    """Before any of them came."""
+    reaches: tuple[Reach, ...]
+
+    def at(self, time_s: float) -> Scene:
+        """Return what is in view at `time_s`."""
+        return Scene(inside=seen(self.lying, self.reaches, time_s))
+
+
+View = Scene | Pass | Reaching
+
+
+def seen_at(view: View, time_s: float) -> Scene:
+    """Return what is in view at `time_s`, of something that moves or stands still."""
+    return view if isinstance(view, Scene) else view.at(time_s)
+
+
 @lru_cache(maxsize=64)
 def pass_by(scene: Scene, duration_s: float, seed: int) -> Callable[[float], Scene]:
     """Return the scene over the seconds of one pass; before and after it, the empty basket.
@@ -83,10 +107,11 @@ def pass_by(scene: Scene, duration_s: float, seed: int) -> Callable[[float], Sce
     A pack comes in from one side in the first fifth, is held and slowly turned, and leaves in the last fifth. A
     photograph stands still but for a trembling of its noise.
     """
+    basket = Scene(inside=scene.inside)
     if scene.photograph is not None:
-        return lambda since_s: scene if 0 <= since_s < duration_s else EMPTY
+        return lambda since_s: scene if 0 <= since_s < duration_s else basket
     hand = _Hand(scene, duration_s, Random(seed))
-    return lambda since_s: hand.at(since_s) if 0 <= since_s < duration_s else EMPTY
+    return lambda since_s: hand.at(since_s) if 0 <= since_s < duration_s else basket
 
 
 class _Hand:
@@ -140,7 +165,7 @@ def render(scene: Scene, width: int, height: int, dice: np.random.Generator) -> 
     if scene.photograph is not None:
         frame = _photograph(scene.photograph, width, height).copy()
     else:
-        frame = _basket(width, height).copy()
+        frame = painted(scene.inside, width, height) if scene.inside else _basket(width, height).copy()
         if scene.label is not None:
             _hold(frame, scene, scene.label)
     if scene.light != 1.0:

@@ -22,7 +22,6 @@ from sim.stage.senses import Senses, ShortSenses, WholeSenses
 from sim.stage.witness import WitnessedOutbox
 from sim.virtual_time import SeededDice
 
-_REACH_S = 0.25
 _OUTBOX_CAPACITY = 10_000
 
 
@@ -39,7 +38,7 @@ class StagedCart(Machine):
         self._scenery, self._verifier = scenery, verifier
         self._outbox_path = folder / "outbox.db"
         self._dice_at_hand = scenery.dice(name)
-        self._on_platform: list[int] = []
+        self._on_platform: list[Unit] = []
         self._starts = 0
         self._outbox: WitnessedOutbox | None = None
         self._firmware: Cart | None = None
@@ -59,6 +58,7 @@ class StagedCart(Machine):
         self._firmware = Cart(
             _settings(self.name, self.senses), self.clock, IdMint(self.clock, dice),
             load_cell=self.senses.load_cell(self.clock), frames=camera[0], reader=camera[1],
+            hands=self.senses.hands(),
             link=MqttStoreLink(self.station, STORE, self.cart), outbox=self._outbox, verify=self._verifier.verify,
         )  # fmt: skip
         return self._firmware.run()
@@ -110,12 +110,12 @@ class StagedCart(Machine):
                     return
 
     def put(self, unit: Unit) -> None:
-        self._on_platform.append(unit.mass_mg)
-        self.senses.put(self._loop.time() + _REACH_S, unit.mass_mg)
+        self._on_platform.append(unit)
+        self.senses.put(unit)
 
     def take(self, unit: Unit) -> None:
-        self._on_platform.remove(unit.mass_mg)
-        self.senses.put(self._loop.time() + _REACH_S, -unit.mass_mg)
+        self._on_platform.remove(unit)
+        self.senses.take(unit)
 
     def roll(self, seconds: float) -> None:
         now_s = self._loop.time()
@@ -123,7 +123,7 @@ class StagedCart(Machine):
 
     def empty(self) -> None:
         if self._on_platform:
-            self.senses.put(self._loop.time() + _REACH_S, -sum(self._on_platform))
+            self.senses.empty(self._on_platform)
             self._on_platform.clear()
 
 

@@ -5,7 +5,7 @@ readings leave it, and masses where the load cell's counts do; everything behind
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random
 from typing import Protocol
 
@@ -13,14 +13,17 @@ import msgspec
 import numpy as np
 
 from cart_firmware.devices.hx711_spi import hx711_spi
+from cart_firmware.perception.hands import Hands
 from cart_firmware.perception.reader import Reader
 from cart_firmware.perception.reading import Reading
+from cart_firmware.perception.rim import Rim
 from cart_firmware.ports import Frame, FrameSource, LoadCell, Sample
-from cart_firmware.services.sense import BarcodeReader
+from cart_firmware.services.sense import BarcodeReader, HandWatch
 from cart_protocol.host.clock import Clock
 from sim.goods import Unit
+from sim.optics.contents import Contents
 from sim.optics.label import Label, Luma, Symbology
-from sim.optics.scene import EMPTY, Pass, Scene, render
+from sim.optics.scene import Pass, Scene, View, render, seen_at
 from sim.physics.load import LoadSignal
 from sim.virtual_time import VirtualTimeLoop
 from sim.wires.spi import LoadCellBus
@@ -34,6 +37,8 @@ _SHORT_RATE_HZ = 10
 _COUNTS_PER_MG = 83_886.08 / 1e6
 """cart_firmware.config.LoadCellSettings.counts_per_kilogram."""
 _NOISE_MG, _ROLLING_MG = 250, 40_000
+_REACH_S = 0.25
+"""Between a shopper's decision and the load's change, where no hand is drawn."""
 _NOWHERE = ((0, 0), (1, 0), (1, 1), (0, 1))
 
 
@@ -44,12 +49,19 @@ class Senses(Protocol):
     window_ms: int
 
     def show(self, unit: Unit, seconds: float, seed: int) -> None: ...
-    def put(self, at_s: float, mass_mg: int) -> None: ...
+    def put(self, unit: Unit) -> None:
+        """Put something in, from now on: it takes a moment until it rests on the platform."""
+
+    def take(self, unit: Unit) -> None: ...
+    def empty(self, units: Sequence[Unit]) -> None:
+        """Take all of these out, in one go."""
+
     def roll(self, from_s: float, until_s: float) -> None: ...
     def load_cell(self, clock: Clock) -> LoadCell:
         """Return the converter as a program that has just started finds it."""
 
     def camera(self, clock: Clock) -> tuple[FrameSource, BarcodeReader]: ...
+    def hands(self) -> HandWatch | None: ...
 
 
 class WholeSenses:
@@ -59,16 +71,28 @@ class WholeSenses:
     def __init__(self, loop: VirtualTimeLoop, seed: int) -> None:
         self._loop = loop
         self._load = LoadSignal(seed=seed)
-        self._view: Pass | Scene = EMPTY
+        self._contents = Contents(Random(f"{seed}/contents"))
+        self._view: View = Scene(inside=self._contents.inside)
         self._dice = np.random.default_rng(seed)
         self._starts = 0
 
     def show(self, unit: Unit, seconds: float, seed: int) -> None:
         label = Label(payload=unit.code, symbology=Symbology(unit.symbology), name=unit.name)
-        self._view = Pass(scene=Scene(label=label), at_s=self._loop.time(), duration_s=seconds, seed=seed)
+        scene = Scene(label=label, inside=self._contents.inside)
+        self._view = Pass(scene=scene, at_s=self._loop.time(), duration_s=seconds, seed=seed)
 
-    def put(self, at_s: float, mass_mg: int) -> None:
-        self._load.put(at_s, mass_mg)
+    def put(self, unit: Unit) -> None:
+        self._view, lands_s = self._contents.put(unit, self._loop.time())
+        self._load.put(lands_s, unit.mass_mg)
+
+    def take(self, unit: Unit) -> None:
+        self._view, lands_s = self._contents.take(unit, self._loop.time())
+        self._load.put(lands_s, -unit.mass_mg)
+
+    def empty(self, units: Sequence[Unit]) -> None:
+        self._contents.empty()
+        self._view = Scene(inside=self._contents.inside)
+        self._load.put(self._loop.time() + _REACH_S, -sum(unit.mass_mg for unit in units))
 
     def roll(self, from_s: float, until_s: float) -> None:
         self._load.roll(from_s, until_s)
@@ -81,10 +105,11 @@ class WholeSenses:
     def camera(self, clock: Clock) -> tuple[FrameSource, BarcodeReader]:
         return _Camera(self._look, 1 / _FRAMES_PER_SECOND, clock), Reader()
 
+    def hands(self) -> HandWatch:
+        return Hands(Rim())
+
     def _look(self) -> Luma:
-        view = self._view
-        scene = view.at(self._loop.time()) if isinstance(view, Pass) else view
-        return render(scene, _WIDTH, _HEIGHT, self._dice)
+        return render(seen_at(self._view, self._loop.time()), _WIDTH, _HEIGHT, self._dice)
 
 
 class ShortSenses:
@@ -105,8 +130,14 @@ class ShortSenses:
         now_s = self._loop.time()
         self._shown = (now_s, now_s + seconds, _reading(unit))
 
-    def put(self, at_s: float, mass_mg: int) -> None:
-        self._acts.append((at_s, mass_mg))
+    def put(self, unit: Unit) -> None:
+        self._acts.append((self._loop.time() + _REACH_S, unit.mass_mg))
+
+    def take(self, unit: Unit) -> None:
+        self._acts.append((self._loop.time() + _REACH_S, -unit.mass_mg))
+
+    def empty(self, units: Sequence[Unit]) -> None:
+        self._acts.append((self._loop.time() + _REACH_S, -sum(unit.mass_mg for unit in units)))
 
     def roll(self, from_s: float, until_s: float) -> None:
         self._rolling = (from_s, until_s)
@@ -116,6 +147,9 @@ class ShortSenses:
 
     def camera(self, clock: Clock) -> tuple[FrameSource, BarcodeReader]:
         return _Camera(self._look, _GLANCE_S, clock), _ShortReader(self._seen)
+
+    def hands(self) -> None:
+        """Nobody watches what is not drawn."""
 
     def _counts(self) -> int:
         now_s = self._loop.time()
