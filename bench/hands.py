@@ -1,4 +1,4 @@
-"""Hands over the rim: what is said of labelled passages, and what a frame costs, beside OpenCV's MOG2 with a plain rule.
+"""Hands over the rim: what is said of labelled passages, and what a frame costs, and OpenCV's MOG2 with a plain rule.
 
     scripts/bench hands [--passages 50] [--seed 1] [--json]
     scripts/bench hands --fit [--passages 100] [--seed 1001]

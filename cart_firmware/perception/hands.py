@@ -100,7 +100,9 @@ class Hands:
         view = self._backdrop.look(_reduced(luma, size))
         inside = np.asarray(cv2.bitwise_and(view.differs, self._inside), np.uint8)
         self._mark_calm(at_us, view)
-        arm = self._over_rim(view.differs, inside)
+        # What is thrown in may be outside in one picture and inside in the next.
+        arm = self._over_rim(np.asarray(cv2.bitwise_or(view.differs, self._differed), np.uint8), inside)
+        self._differed = view.differs
         passage = None
         if self._visit:
             passage = self._visited(self._visit, at_us, luma, view, inside, arm=arm)
@@ -119,6 +121,7 @@ class Hands:
         self._outside = (self._depth > _OUTSIDE[0]) & (self._depth < _OUTSIDE[1])
         self._at_rim = np.asarray(((self._depth > _AT_RIM[0]) & (self._depth < _AT_RIM[1])) * np.uint8(255))
         self._backdrop, self._visit, self._before = Backdrop(), None, None
+        self._differed = np.zeros((height, width), np.uint8)
         self._lately.clear()
 
     # ── nothing over the rim ──

@@ -45,10 +45,10 @@ _PATCH = (7, 7)
 """In which the greys of single pixels are averaged."""
 _MOST, _LEAST = 0.85, 0.15
 """Shares of such patches beyond which they speak for goods put down, or taken up, beside others."""
-_AROUND = 4
+_AROUND = 3
 """Pixels around a spot in which a hand is looked for."""
-_TOUCHED = 0.1
-"""Share of a spot and its surroundings that is neither as before nor as afterwards when a hand is at it."""
+_TOUCHED = 8
+"""Pixels of a spot and its surroundings that are neither as before nor as afterwards when a hand is at it."""
 _ACROSS = 2.0
 """Pixels to either side of an outline that are compared."""
 
@@ -202,7 +202,7 @@ def _there(spot: Mask, visit: Visit, after: Levels) -> float:
     limit = visit.limit[part]
     as_before = np.abs(film - visit.before[part].astype(np.int16)) <= limit
     as_after = np.abs(film - after[part].astype(np.int16)) <= limit
-    hand = (~(as_before | as_after)).mean(axis=(1, 2)) >= _TOUCHED
+    hand = (~(as_before | as_after)).sum(axis=(1, 2)) >= _TOUCHED
     if not hand.any():
         return 0.0
     inner = spot[part]
