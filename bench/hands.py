@@ -30,7 +30,8 @@ from cart_firmware.perception.hands import WIDTH, Hands
 from cart_firmware.perception.remains import Remains
 from cart_firmware.perception.rim import Rim
 from cart_firmware.perception.ways import SURE, WAYS, measures
-from sim.optics.passages import DISTURBANCES, PASSAGES, Clip
+from sim.optics.passages import DISTURBANCES, HEIGHT, PASSAGES, Clip
+from sim.optics.passages import WIDTH as FRAME_WIDTH
 
 BARS = {"wrong_pct": 1.0, "abstained_pct": 15.0, "false_per_10_min": 1.0, "median_ms": 2.0}
 _WAY_OF = {"in": Way.IN, "out": Way.OUT, "both": Way.BOTH, "nothing": Way.UNSEEN}
@@ -60,47 +61,41 @@ class Ours:
 
 
 class Plain:
-    """MOG2 at the same resolution, and where the centre of its largest blob goes."""
+    """MOG2 at the same resolution, and how large its largest blob is where its centre crosses the rim."""
 
     def __init__(self) -> None:
         self._mog2 = cv2.createBackgroundSubtractorMOG2(detectShadows=False)
-        self._depth: NDArray[np.float32] | None = None
+        self._depth = Rim().depth(WIDTH, WIDTH * HEIGHT // FRAME_WIDTH)
         self._inside = False
-        self._went_in = 0
-        self._area = 0
+        self._entered = self._left = 0
 
     def ways(self, at_us: int, luma: NDArray[np.uint8]) -> list[Way]:
         del at_us
         half = cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        small = cv2.resize(half, (WIDTH, WIDTH * luma.shape[0] // luma.shape[1]), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(half, self._depth.shape[::-1], interpolation=cv2.INTER_AREA)
         mask = cv2.morphologyEx(self._mog2.apply(small), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        if self._depth is None:
-            self._depth = Rim().depth(small.shape[1], small.shape[0])
         count, _, stats, centres = cv2.connectedComponentsWithStats(mask)
         largest = max(range(1, count), key=lambda each: stats[each, cv2.CC_STAT_AREA], default=0)
         area = int(stats[largest, cv2.CC_STAT_AREA]) if largest else 0
-        before, self._area = self._area, area
         if area < 40:
-            return self._gone(before)
+            return self._gone()
         x, y = centres[largest]
-        return self._moved(inside=bool(self._depth[int(y), int(x)] > 0), area=area)
+        was, self._inside = self._inside, bool(self._depth[int(y), int(x)] > 0)
+        if self._inside and not was and not self._entered:
+            self._entered = area
+        if was and not self._inside:
+            self._left = area
+        return []
 
-    def _moved(self, *, inside: bool, area: int) -> list[Way]:
-        was, self._inside = self._inside, inside
-        if inside and not was:
-            self._went_in = area
-        return self._left(area) if was and not inside else []
-
-    def _left(self, area: int) -> list[Way]:
-        entered, self._went_in = self._went_in, 0
-        if entered > _SHRINK * area:
+    def _gone(self) -> list[Way]:
+        """Nothing moves any more: what never came out again was put in."""
+        entered, left = self._entered, self._left
+        self._inside, self._entered, self._left = False, 0, 0
+        if not entered:
+            return []
+        if entered > _SHRINK * left:
             return [Way.IN]
-        return [Way.OUT] if area > _SHRINK * entered else []
-
-    def _gone(self, area: int) -> list[Way]:
-        """The blob vanished: what stays inside, or never came out of it, was put in."""
-        was, self._inside = self._inside, False
-        return [Way.IN] if was and self._went_in and area else []
+        return [Way.OUT] if left > _SHRINK * entered else []
 
 
 class Seen(msgspec.Struct):
@@ -174,8 +169,8 @@ def measure(passages: int, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fit(passages: int, seed: int) -> NDArray[np.float64]:
-    """Return weights for ways.py: multinomial logistic regression, ridge of one half, by Newton's method."""
+def fit(passages: int, seed: int) -> dict[str, list[float]]:
+    """Return weights for ways.py."""
     clips = [(name, f"{name}/{seed}/{number}") for name in PASSAGES for number in range(passages)]
     measured, truths = [], []
     with multiprocessing.Pool() as pool:
@@ -184,13 +179,14 @@ def fit(passages: int, seed: int) -> NDArray[np.float64]:
                 if remains.area:
                     measured.append(measures(remains))
                     truths.append(WAYS.index(_WAY_OF[PASSAGES[name](Random(dice)).truth[0].way]))
-    return logistic(np.array(measured), np.array(truths))
+    return logistic(measured, np.array(truths))
 
 
-def logistic(measured: NDArray[np.float64], truths: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return a row of weights for each way."""
-    scale = np.abs(measured).max(axis=0)
-    given, wanted = measured / scale, np.eye(len(WAYS))[truths]
+def logistic(measured: list[dict[str, float]], truths: NDArray[np.int64]) -> dict[str, list[float]]:
+    """Return weights of each measure for each way: multinomial, ridge of one half, by Newton's method."""
+    values = np.array([list(each.values()) for each in measured])
+    scale = np.abs(values).max(axis=0)
+    given, wanted = values / scale, np.eye(len(WAYS))[truths]
     weights = np.zeros((len(WAYS), given.shape[1]))
     size = weights.size
     for _ in range(60):
@@ -207,7 +203,12 @@ def logistic(measured: NDArray[np.float64], truths: NDArray[np.int64]) -> NDArra
                     given * share[:, None]
                 ).T @ given
         weights -= np.linalg.solve(curve + 0.5 * np.eye(size), slope.ravel()).reshape(weights.shape)
-    return weights / scale
+    return dict(zip(measured[0], (weights / scale).T.tolist(), strict=True))
+
+
+def line_of(measure: str, weights: list[float]) -> str:
+    """Return a line of ways.py."""
+    return f'    "{measure}": ({", ".join(f"{weight:.3f}" for weight in weights)}),'
 
 
 def _watched(clips: list[tuple[str, str]]) -> Iterable[tuple[str, Clip, Seen, Seen]]:
@@ -288,8 +289,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args(arguments)
     if options.fit:
-        for row in fit(options.passages, options.seed).round(3).tolist():
-            print(f"    {row},")
+        for measure, weights in fit(options.passages, options.seed).items():
+            print(line_of(measure, weights))
         return 0
     result = measure(options.passages, options.seed)
     show(result)

@@ -15,7 +15,7 @@ import structlog
 import typer
 from rich.live import Live
 
-from cart_firmware.config import CameraSettings, Settings
+from cart_firmware.config import CameraSettings, HandsSettings, Settings
 from cart_firmware.core.calibration import (
     Calibration,
     CalibrationError,
@@ -197,11 +197,13 @@ def look_through_camera(  # noqa: PLR0917 - the options of a command
     Exit status: 0 the camera will do, 1 not yet, 2 there is no picture or a setting cannot be used.
     """
     configure(verbose)
-    settings = _with(_checked(config).camera if config else CameraSettings(), changes or [])
+    kept = _checked(config) if config else None
+    settings = _with(kept.camera if kept else CameraSettings(), changes or [])
+    rim = _rim(kept.hands) if kept else None
     watched = sys.stdout.isatty() and not as_json
     bound = Bound(frames, seconds if frames or seconds or watched else _UNWATCHED_S)
     setting = Setting(frames_per_second=settings.frames_per_second, exposure_us=settings.exposure_us, view_deg=view)
-    verdict = asyncio.run(_check_camera(settings, setting, bound, save=save, watched=watched))
+    verdict = asyncio.run(_check_camera(settings, setting, bound, rim=rim, save=save, watched=watched))
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(verdict) + b"\n")
     else:
@@ -326,10 +328,10 @@ def replay(
 
 
 async def _check_camera(
-    settings: CameraSettings, setting: Setting, bound: Bound, *, save: Path | None, watched: bool
+    settings: CameraSettings, setting: Setting, bound: Bound, *, rim: Rim | None, save: Path | None, watched: bool
 ) -> Verdict:
     clock = HostClock()
-    album = Album(save, clock) if save else None
+    album = Album(save, clock, rim) if save else None
     camera = open_frame_source(settings, clock)
     check = CameraCheck(camera, Reader(), clock, setting)
     with Live(transient=True, auto_refresh=False) if watched else contextlib.nullcontext() as live:
@@ -349,6 +351,11 @@ async def _check_camera(
         finally:
             await camera.close()
     return check.verdict()
+
+
+def _rim(settings: HandsSettings) -> Rim | None:
+    """Return where hands come in, if they are watched."""
+    return Rim(*settings.rim) if settings.watch else None
 
 
 def _with(settings: CameraSettings, changes: list[str]) -> CameraSettings:
@@ -429,6 +436,7 @@ def _cart(
     settings: Settings, clock: Clock, dice: HostDice, outbox: SqliteOutbox, service_manager: ServiceManager
 ) -> Cart:
     store, cart, broker = store_id(settings.identity.store), cart_id(settings.identity.cart), settings.broker
+    rim = _rim(settings.hands)
     link = MqttLink(
         MqttSettings(
             host=broker.host,
@@ -448,7 +456,7 @@ def _cart(
         imu=open_imu(settings.imu),
         frames=open_frame_source(settings.camera, clock),
         reader=Reader(now=lambda: clock.monotonic_us() / 1e6),
-        hands=Hands(Rim(*settings.hands.rim)) if settings.hands.watch else None,
+        hands=Hands(rim) if rim else None,
         link=MqttStoreLink(link, store, cart),
         outbox=outbox,
         verify=Verifier.load(settings.price_book_key).verify,

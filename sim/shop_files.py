@@ -161,6 +161,9 @@ width = {width}
 height = {height}
 frames_per_second = {frames_per_second}
 
+[hands]
+watch = {"false" if photos else "true"}
+
 [screen]
 port = {files.screen_ports[number - 1]}
 """)

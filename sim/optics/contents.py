@@ -7,7 +7,7 @@ from sim.optics.basket import Inside, Thing
 from sim.optics.hands import Reach
 from sim.optics.scene import Reaching
 
-_REACH_S = 1.3
+_REACH_S = 1.6
 _EDGE_OF_100_G = 0.1
 """Share of the frame's width: a pack of 100 g is some six centimetres long."""
 

@@ -19,6 +19,7 @@ from cart_firmware.devices.segment_ring import SegmentRing
 from cart_firmware.perception.reader import Reader
 from cart_firmware.ports import Frame, Heard, Imu, LinkDown, LinkUp, LoadCellError, Sample, Unreadable
 from cart_firmware.services.cart import Cart
+from cart_firmware.services.sense import HandWatch
 from cart_protocol.basket import Basket, Position, evolve
 from cart_protocol.exchange import Adopt, Deliver, Exchange, Role, Send
 from cart_protocol.host.clock import IdMint
@@ -200,6 +201,7 @@ class Rig:
         self.segment_kib = 1_024
         self.ring_folder: Path | None = None
         """On a disk of its own, where the test wants one."""
+        self.hands: HandWatch | None = None
         self._lives = 0
 
     async def start(self, *, online: bool = True, book: bool = True) -> None:
@@ -211,6 +213,7 @@ class Rig:
             settings(self.folder, self.segment_kib), self.clock, IdMint(self.clock, SeededDice(self._lives)),
             load_cell=self.platform, imu=self.imu, frames=self.camera, reader=Reader(), link=self.wire,
             outbox=self.outbox, verify=Verifier(KEY.public_key()).verify, recordings=self.ring,
+            hands=self.hands,
         )  # fmt: skip
         self._running = asyncio.create_task(self.cart.run())
         if online:

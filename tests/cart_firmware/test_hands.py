@@ -1,0 +1,111 @@
+"""Hands over the rim, on film of the simulated basket: what went which way, and what is no hand."""
+
+from collections.abc import Iterable
+from random import Random
+
+import numpy as np
+import pytest
+
+from cart_firmware.core.decision import Way
+from cart_firmware.perception.crops import MOST
+from cart_firmware.perception.hands import Hands, Passage
+from cart_firmware.perception.reading import Picture
+from cart_firmware.perception.rim import Rim
+from sim.goods import Unit
+from sim.optics.contents import Contents
+from sim.optics.passages import DISTURBANCES, PASSAGES, Clip
+from sim.optics.scene import Scene, View, render, seen_at
+from tests.cart_firmware.corner_shop import BOOK
+
+SEEDS = range(6)
+
+
+def passages(frames: Iterable[tuple[int, Picture]], rim: Rim | None = None) -> list[Passage]:
+    hands = Hands(rim or Rim())
+    return [passage for at_us, luma in frames if (passage := hands.see(at_us, luma)) is not None]
+
+
+def clip(situation: str, seed: int) -> Clip:
+    return (PASSAGES | DISTURBANCES)[situation](Random(f"{situation}/test/{seed}"))
+
+
+@pytest.mark.parametrize(("situation", "way"), [("put in", Way.IN), ("take out", Way.OUT), ("exchange", Way.BOTH)])
+def test_what_goes_over_the_rim_is_told_and_never_the_other_way_round(situation: str, way: Way) -> None:
+    said = [passage.way for seed in SEEDS for passage in passages(clip(situation, seed).frames())]
+    assert said.count(way) >= 4
+    assert set(said) <= {way, Way.UNSEEN}
+
+
+@pytest.mark.parametrize("situation", ["empty hand", "shown, not put in"])
+def test_a_hand_that_leaves_everything_as_it_was_says_nothing(situation: str) -> None:
+    said = [passage.way for seed in SEEDS for passage in passages(clip(situation, seed).frames())]
+    assert set(said) == {Way.UNSEEN}
+
+
+@pytest.mark.parametrize("disturbance", ["flickering lamps", "exposure, lamps off", "rolling cart", "goods roll"])
+def test_light_floor_and_goods_that_roll_are_no_hands(disturbance: str) -> None:
+    assert not passages(clip(disturbance, 1).frames())
+
+
+def test_a_passage_lasts_as_long_as_the_hand_is_inside_and_is_known_at_once() -> None:
+    film = clip("put in", 2)
+    truth = film.truth[0]
+    (passage,) = passages(film.frames())
+    assert truth.from_s <= passage.from_us / 1e6 < passage.until_us / 1e6 <= truth.until_s + 0.2
+
+
+def test_crops_are_few_sharp_copies_of_what_moved_in_full_resolution() -> None:
+    frames = list(clip("put in", 2).frames())
+    (passage,) = passages(frames)
+    assert 3 <= len(passage.crops) <= MOST
+    by_time = dict(frames)
+    for crop in passage.crops:
+        frame = by_time[crop.at_us]
+        height, width = crop.luma.shape
+        assert (crop.luma == frame[crop.top : crop.top + height, crop.left : crop.left + width]).all()
+        assert crop.luma.base is None
+        assert passage.from_us <= crop.at_us <= passage.until_us + 200_000
+    assert all(
+        later.at_us - earlier.at_us >= 100_000 for earlier, later in zip(passage.crops, passage.crops[1:], strict=False)
+    )
+
+
+def test_a_rim_anywhere_in_the_picture_tells_the_same() -> None:
+    """A camera that is mounted the other way round sees the same film upside down."""
+    turned = ((at_us, np.ascontiguousarray(luma[::-1, ::-1])) for at_us, luma in clip("put in", 2).frames())
+    assert [passage.way for passage in passages(turned, Rim(1.0, 0.31, 0.0, 0.31))] == [Way.IN]
+
+
+def test_hands_on_the_demonstration_shop_s_own_cart() -> None:
+    """What the stage and the demo show a cart, in twelve frames a second."""
+    contents, dice, hands = Contents(Random(3)), np.random.default_rng(3), Hands(Rim())
+    unit = Unit(product=BOOK.products[0], mass_mg=800_000, symbology="EAN13", code="400638133393", tag_live=False)
+    said = list[Way]()
+
+    def film(view: View, from_s: float) -> None:
+        for number in range(36):
+            time_s = from_s + number / 12
+            passage = hands.see(round(time_s * 1e6), render(seen_at(view, time_s), 640, 480, dice))
+            said.extend([passage.way] if passage else [])
+
+    film(Scene(inside=contents.inside), 0)
+    film(contents.put(unit, 3)[0], 3)
+    film(contents.take(unit, 6)[0], 6)
+    assert said == [Way.IN, Way.OUT]
+
+
+def test_a_frame_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"a frame of uint8 \(2, 2, 2\); expected uint8 of \(height, width\)"):
+        Hands(Rim()).see(0, np.zeros((2, 2, 2), np.uint8))
+
+
+def test_a_rim_of_one_point_is_refused() -> None:
+    with pytest.raises(ValueError, match="name two points of the line"):
+        Rim(0.5, 0.5, 0.5, 0.5).depth(160, 120)
+
+
+def test_inside_is_on_the_left_of_whoever_walks_along_the_rim() -> None:
+    depth = Rim(0.0, 0.5, 1.0, 0.5).depth(160, 120)
+    assert depth[0, 80] == pytest.approx(59.5)
+    assert depth[119, 80] == pytest.approx(-59.5)
+    assert Rim(0.5, 1.0, 0.5, 0.0).depth(160, 120)[60, 0] > 0
