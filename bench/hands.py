@@ -289,8 +289,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args(arguments)
     if options.fit:
-        for measure, weights in fit(options.passages, options.seed).items():
-            print(line_of(measure, weights))
+        for name, weights in fit(options.passages, options.seed).items():
+            print(line_of(name, weights))
         return 0
     result = measure(options.passages, options.seed)
     show(result)

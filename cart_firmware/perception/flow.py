@@ -1,5 +1,7 @@
 """Sparse flow: how far the corners of what moves went from one reduced picture to the next."""
 
+from typing import Any
+
 import cv2
 import msgspec
 import numpy as np
@@ -34,10 +36,11 @@ def flow(before: Picture, now: Picture, where: Picture) -> Flow:
     rows = slice(max(0, top - _SPARE), top + height + _SPARE)
     columns = slice(max(0, left - _SPARE), left + width + _SPARE)
     before, now, where = before[rows, columns], now[rows, columns], where[rows, columns]
-    found = cv2.goodFeaturesToTrack(before, _MOST_POINTS, 0.02, 4, mask=where, blockSize=5)
-    corners = np.empty((0, 1, 2), np.float32) if found is None else np.asarray(found, np.float32)
-    if not len(corners):
+    # The stub forgets that there may be none.
+    found: Any = cv2.goodFeaturesToTrack(before, _MOST_POINTS, 0.02, 4, mask=where, blockSize=5)
+    if found is None:
         return Flow()
+    corners = np.asarray(found, np.float32)
     there, seen = _followed(before, now, corners)
     back, seen_back = _followed(now, before, there)
     strayed = np.linalg.norm((back - corners)[:, 0], axis=1)

@@ -82,6 +82,7 @@ class Hands:
         self._visit: Visit | None = None
         self._crops = Crops()
         self._before: Picture | None = None
+        self._differed: Picture = np.zeros((0, 0), np.uint8)
         self._began_us = 0
         self._free_us: int | None = None
         self._calm_us: int | None = None

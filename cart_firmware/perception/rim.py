@@ -31,13 +31,13 @@ class Rim(msgspec.Struct, frozen=True):
             raise ValueError(f"a rim from ({self.from_x}, {self.from_y}) to itself; name two points of the line")
         columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         across = along[1] * (columns - self.from_x * width) - along[0] * (rows - self.from_y * height)
-        return (across / length).astype(np.float32)
+        return np.asarray(across / length, np.float32)
 
     def along(self, width: int, height: int) -> Distances:
         """Return how far along the line each pixel is, in pixels, from the first point's foot on."""
         right, down = self.inward(width, height)
         columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-        return (rows * right - columns * down).astype(np.float32)
+        return np.asarray(rows * right - columns * down, np.float32)
 
     def inward(self, width: int, height: int) -> tuple[float, float]:
         """Return the direction inwards, of length one, in pixels right and down."""
