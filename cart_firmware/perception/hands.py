@@ -44,6 +44,8 @@ _LEFT_LYING_US = 3_000_000
 _LONGEST_US = 12_000_000
 _SETTLED_US = 700_000
 """What came without a hand (goods that rolled) and is still for so long belongs to the backdrop."""
+_MOST_CHANGED = 0.6
+"""Share of the inside that goods can change; where more did, it was the camera that moved."""
 _STIRS = 6
 """Pixels of the inside that change from picture to picture when something moves."""
 _LAST = 4
@@ -159,7 +161,6 @@ class Hands:
             inward = went.right * self._inward[0] + went.down * self._inward[1]
             self._crops.offer(at_us, luma, np.asarray(cv2.bitwise_and(inside, cv2.dilate(moves, _SQUARE)), np.uint8))
         visit.add(Moment(at_us, view.picture, tip_in(view.picture, inside, self._depth), inward))
-        visit.disturbed |= view.light_changed >= _JUMP
         self._free_us = None if arm else self._free_us or at_us
         return self._over(visit, at_us) if self._is_over(at_us) else None
 
@@ -176,7 +177,8 @@ class Hands:
     def _over(self, visit: Visit, at_us: int) -> Passage:
         after: Levels = np.mean([moment.picture for moment in visit.moments[-_LAST:]], axis=0, dtype=np.float32)
         found = remains(visit, after)
-        way, confidence = told(found) if self._free_us else (Way.UNSEEN, 0.0)
+        camera_moved = found.area > _MOST_CHANGED * cv2.countNonZero(self._inside)
+        way, confidence = told(found) if self._free_us and not camera_moved else (Way.UNSEEN, 0.0)
         self._backdrop.replace(after)
         self._visit = None
         return Passage(

@@ -32,6 +32,8 @@ _FEW = 6.0
 _ENTERED = 4.0
 _TIP_OUTSIDE = 12.0
 """Pixels outside of the rim in which an arm's tip is looked at: what it holds reaches back over the rim."""
+_MOST_TIPS = 24
+"""Of each way: time is short, and more say no more."""
 _ARRIVED = 0.4
 """Share of what changed that is covered when a hand is there."""
 _SQUARE = np.ones((3, 3), np.uint8)
@@ -92,8 +94,9 @@ def remains(visit: Visit, after: Levels) -> Remains:
     changed, spots = _changes(visit, after)
     if not spots:
         return Remains(0)
-    inwards = _on_the_way(visit, visit.moments, visit.before, changed)
-    outwards = _on_the_way(visit, visit.moments[: len(inwards) : -1], after, changed)
+    entered = [moment for moment in visit.moments if moment.tip.area]
+    inwards = _on_the_way(visit, entered, visit.before, changed)
+    outwards = _on_the_way(visit, reversed(entered[len(inwards) :]), after, changed)
     came, went = _greys(inwards), _greys(outwards)
     more_came = np.log((came + _FEW) / (went + _FEW))
     areas = np.array([int(spot.sum()) for spot in spots], np.float64)
@@ -145,7 +148,8 @@ def _on_the_way(visit: Visit, moments: Iterable[Moment], backdrop: Levels, chang
         tip = tip_in(moment.picture, differs, visit.depth)
         if tip.depth >= _ENTERED:
             tips.append(tip)
-            if np.count_nonzero(differs[changed]) >= _ARRIVED * np.count_nonzero(changed):
+            arrived = np.count_nonzero(differs[changed]) >= _ARRIVED * np.count_nonzero(changed)
+            if arrived or len(tips) == _MOST_TIPS:
                 break
     return tips
 

@@ -54,8 +54,6 @@ class Visit:
         self.before, self.limit, self.depth = before, limit, depth
         self.moments = list(moments)
         self._step, self._skipped = 1, 0
-        self.disturbed = False
-        """Light jumped or the cart rolled meanwhile."""
 
     def add(self, moment: Moment) -> None:
         self._skipped += 1
