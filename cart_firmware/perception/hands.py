@@ -49,7 +49,7 @@ _MOST_CHANGED = 0.6
 _STIRS = 6
 """Pixels of the inside that change from picture to picture when something moves."""
 _LAST = 4
-"""Pictures whose mean is the inside afterwards."""
+"""Pictures at most whose mean is the inside afterwards."""
 _SQUARE = np.ones((3, 3), np.uint8)
 _JOINED = np.ones((5, 5), np.uint8)
 """Parts of a sleeve whose grey is here and there that of what is behind it are one arm."""
@@ -175,14 +175,16 @@ class Hands:
         )
 
     def _over(self, visit: Visit, at_us: int) -> Passage:
-        after: Levels = np.mean([moment.picture for moment in visit.moments[-_LAST:]], axis=0, dtype=np.float32)
+        free_us = self._free_us or at_us
+        free = [moment.picture for moment in visit.moments[-_LAST:] if moment.at_us >= free_us]
+        after: Levels = np.mean(free or [visit.moments[-1].picture], axis=0, dtype=np.float32)
         found = remains(visit, after)
         camera_moved = found.area > _MOST_CHANGED * cv2.countNonZero(self._inside)
         way, confidence = told(found) if self._free_us and not camera_moved else (Way.UNSEEN, 0.0)
         self._backdrop.replace(after)
         self._visit = None
         return Passage(
-            from_us=self._began_us, until_us=self._free_us or at_us, way=way, confidence=confidence,
+            from_us=self._began_us, until_us=free_us, way=way, confidence=confidence,
             found=found, crops=self._crops.best(),
         )  # fmt: skip
 

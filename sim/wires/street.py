@@ -125,7 +125,7 @@ class Street:
         self.tell("load", cart, self._load(cart))
 
     def set_scene(self, cart: str, scene: msgspec.Struct) -> None:
-        """Show the cart's camera a scene (sim.optics.scene: Scene or Pass)."""
+        """Show the cart's camera something (sim.optics.scene.View)."""
         self._views[cart] = notices.View(msgspec.Raw(msgspec.json.encode(scene)))
         self.tell("camera", cart, self._views[cart])
 

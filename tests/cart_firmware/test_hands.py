@@ -47,6 +47,13 @@ def test_light_floor_and_goods_that_roll_are_no_hands(disturbance: str) -> None:
     assert not passages(clip(disturbance, 1).frames())
 
 
+def test_a_camera_that_is_pushed_aside_says_nothing_of_goods() -> None:
+    frames = [(at_us, luma) for at_us, luma in clip("goods roll", 3).frames()][:60]
+    later = frames[-1][0] + 33_000
+    pushed = [(later + at_us, np.roll(luma[::-1], 90, axis=1)) for at_us, luma in frames]
+    assert {passage.way for passage in passages(frames + pushed)} <= {Way.UNSEEN}
+
+
 def test_a_passage_lasts_as_long_as_the_hand_is_inside_and_is_known_at_once() -> None:
     film = clip("put in", 2)
     truth = film.truth[0]
