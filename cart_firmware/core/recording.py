@@ -369,8 +369,8 @@ def read_bundle(data: bytes, name: str) -> Bundle:
 # ── what weigher and scanner hold ────────────────────────────────────────────────────────────────────────────────────
 
 _OF_WEIGHER = (
-    "_calibration", "_dial", "_gap_us", "_smallest_ug", "_platform_ug", "_per_slice", "_per_block", "slice_us",
-    "_mg_per_count", "_band", "_up",
+    "_calibration", "_dial", "_accuracy", "_gap_us", "_smallest_ug", "_platform_ug", "_per_slice", "_per_block",
+    "slice_us", "_mg_per_count", "_band", "_up",
 )  # fmt: skip
 _OF_SCANNER = ("_prices",)
 """What they are made with, or make of it at once: the header has it, and a rule that changed is to show."""

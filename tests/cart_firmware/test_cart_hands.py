@@ -1,16 +1,20 @@
 """A cart that watches hands: what they did reaches the step to which it belongs."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
 
 from cart_firmware.core.decision import Way
+from cart_firmware.core.recording import Cropped, read_segment
+from cart_firmware.devices.segment_ring import read
 from cart_firmware.perception.crops import Crop
 from cart_firmware.perception.hands import Passage
 from cart_firmware.perception.reading import Picture
 from cart_firmware.perception.remains import Remains
 from sim.virtual_time import VirtualTimeLoop
 from tests.cart_firmware.cart_rig import Rig, on_virtual_time
+from tests.cart_firmware.corner_shop import PASTA
 
 BLACK = np.zeros((8, 8), np.uint8)
 
@@ -44,7 +48,7 @@ async def watched(loop: VirtualTimeLoop, folder: Path) -> tuple[Rig, Onlooker]:
 
 
 def hand(rig: Rig) -> Way:
-    return rig.cart.fuse._evidence.clues.hand
+    return rig.cart.fuse.decider.evidence.clues.hand
 
 
 def test_a_hand_speaks_for_its_own_step_and_is_stale_for_the_next(tmp_path: Path) -> None:
@@ -73,12 +77,31 @@ def test_a_hand_that_is_seen_gone_after_the_load_has_settled_still_speaks_for_wh
     on_virtual_time(story)
 
 
-def test_crops_are_handed_on(tmp_path: Path) -> None:
+def test_goods_whose_hand_was_seen_going_out_leave_without_waiting(tmp_path: Path) -> None:
+    async def story(loop: VirtualTimeLoop) -> None:
+        rig, onlooker = await watched(loop, tmp_path)
+        for way, rests in ((Way.UNSEEN, True), (Way.OUT, False)):
+            await rig.buy(PASTA, 505)
+            if way is Way.OUT:
+                onlooker.say(way)
+            rig.platform.grams -= 505
+            await asyncio.sleep(1.0)  # the weigher has seen it, and it has not rested
+            assert bool(rig.cart.fuse.basket.lines) is rests
+            await asyncio.sleep(1.5)
+            assert not rig.cart.fuse.basket.lines
+        await rig.stop()
+
+    on_virtual_time(story)
+
+
+def test_crops_of_what_passed_are_recorded(tmp_path: Path) -> None:
     async def story(loop: VirtualTimeLoop) -> None:
         rig, onlooker = await watched(loop, tmp_path)
         onlooker.say(Way.UNSEEN)
         await rig.put(0)
-        assert [count for _, count in rig.crops] == [3]
         await rig.stop()
+        found = read(rig.folder / "recording")
+        entries = [entry for data in found.segments.values() for entry in read_segment(data, "").entries]
+        assert sum(isinstance(entry, Cropped) for entry in entries) == 3
 
     on_virtual_time(story)

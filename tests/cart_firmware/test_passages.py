@@ -2,8 +2,8 @@
 
 import pytest
 
-from cart_firmware.core.decision import Way
-from cart_firmware.core.passages import Passed, kept, way_of
+from cart_firmware.core.decision import Passed, Way
+from cart_firmware.core.passages import kept, way_of
 
 S = 1_000_000
 QUIET, SETTLED = 10 * S, 12 * S
