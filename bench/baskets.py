@@ -85,13 +85,15 @@ class Bill(msgspec.Struct):
 
 def bill(trip: Trip, outcome: Outcome) -> Bill:
     """Return what a cart's list and questions were on an honest trip, with these steps."""
-    return _Shopper(trip, outcome).shop()
+    return Shopper(trip, outcome).shop()
 
 
-class _Shopper:
+class Shopper:
+    """Somebody who does what the trip says with a cart that sees these steps, and answers it."""
+
     def __init__(self, trip: Trip, outcome: Outcome) -> None:
         self._trip = trip
-        self._products = {each.product: _product(each) for each in trip.scans}
+        self._products = {each.product: self.listed(each) for each in trip.scans}
         self._cart = Core(Prices(_book(self._products.values())))
         self._found, self._levels = deque(outcome.found), deque(outcome.levels)
         self._scans, self._actions = deque(trip.scans), deque(trip.truth.actions)
@@ -103,7 +105,12 @@ class _Shopper:
         self._called_s: float | None = None
         self._bill = Bill(actions=len(trip.truth.actions))
 
+    def listed(self, scan: Scan) -> Product:
+        """Return what the shop's book says of a product."""
+        return product_of(scan)
+
     def shop(self) -> Bill:
+        """Do all of it."""
         for number in range(round(self._trip.seconds / _TICK_S) + 1):
             now_s = number * _TICK_S
             self._until(now_s)
@@ -173,7 +180,7 @@ class _Shopper:
         self._lines = {line.line: line.product for line in self._cart.basket.lines.values()}
 
     def _account(self, kind: Kind, product: ProductId | None = None) -> None:
-        did = next((each for each in self._owed if each.kind is kind and product in (None, _id(each.product))), None)
+        did = next((each for each in self._owed if each.kind is kind and product in (None, id_of(each.product))), None)
         if did is not None:
             self._owed.remove(did)
         elif not self._takes_back(kind, product):
@@ -233,7 +240,7 @@ class _Shopper:
         """Whether the story tells what was done and is not on the list yet."""
         told = Counter(_consequences(choice, self._cart))
         asked_s = min(self._asked_s.get(each.number or 0, self._cart.now_us / 1e6) for each in choice.questions)
-        owed = Counter((each.kind, _id(each.product)) for each in self._owed if each.at_s <= asked_s)
+        owed = Counter((each.kind, id_of(each.product)) for each in self._owed if each.at_s <= asked_s)
         if isinstance(choice.story, Cancelled):
             return not self._owed or bool(self._pair())
         return all(owed[key] >= count for key, count in told.items()) and bool(told)
@@ -281,7 +288,7 @@ class _Shopper:
         inside = Counter[str]()
         for action in self._trip.truth.actions:
             if action.at_s <= self._cart.now_us / 1e6 and action.kind in (Kind.ADD, Kind.REMOVE):
-                inside[_id(action.product)] += 1 if action.kind is Kind.ADD else -1
+                inside[id_of(action.product)] += 1 if action.kind is Kind.ADD else -1
         self._cart.tell(_corrected, inside)
         self._owed.clear()
         self._lines = {line.line: line.product for line in self._cart.basket.lines.values()}
@@ -340,7 +347,7 @@ def _step(found: Found) -> Step:
     )  # fmt: skip
 
 
-def _id(number: int) -> ProductId:
+def id_of(number: int) -> ProductId:
     return ProductId(f"{number:014d}")
 
 
@@ -348,9 +355,9 @@ def _only(line: LineId | None) -> tuple[LineId, ...]:
     return (line,) if line else ()
 
 
-def _product(scan: Scan) -> Product:
+def product_of(scan: Scan) -> Product:
     return Product(
-        id=_id(scan.product), name=f"Product {scan.product}", sold_by=SoldBy.PIECE,
+        id=id_of(scan.product), name=f"Product {scan.product}", sold_by=SoldBy.PIECE,
         price=Money(59 + scan.product * 7 % 1_941, "EUR"), tax_class="food", mass=Mass(scan.nominal_mg),
         mass_variance=Variance(scan.sigma_mg**2), department="shelf",
     )  # fmt: skip

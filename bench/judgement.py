@@ -13,19 +13,18 @@ from typing import Any
 import msgspec
 
 from bench.detectors import Found, Outcome
-from sim.trips import Action, Deed, Situation, Trip
+from sim.trips import Action, Situation, Trip
 
 _HORIZON_S = 14.0
 _HELD_S = 3.0
 _TOGETHER = 3
 _TOLERANCE_MG, _TOLERANCE = 10_000, 0.04
 _UNTOUCHED_S = 2.0
-_SIGMAS = 3.0
 
 
 _ADDED = ("minutes", "trips", "suspected", "actions", "matched", "alone", "unexplained", "cpu_s",
           "errors_mg", "latencies_s", "totals_mg")  # fmt: skip
-_COUNTED = ("of", "matched_of", "deeds", "deeds_seen", "deeds_contradicted")
+_COUNTED = ("of", "matched_of")
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -51,9 +50,6 @@ class Score(msgspec.Struct):
     of: Counter[str] = msgspec.field(default_factory=Counter)
     matched_of: Counter[str] = msgspec.field(default_factory=Counter)
     latencies_of: dict[str, list[float]] = msgspec.field(default_factory=lambda: defaultdict(list))
-    deeds: Counter[str] = msgspec.field(default_factory=Counter)
-    deeds_seen: Counter[str] = msgspec.field(default_factory=Counter)
-    deeds_contradicted: Counter[str] = msgspec.field(default_factory=Counter)
 
     def add(self, other: "Score") -> None:
         for name in _ADDED:
@@ -84,7 +80,6 @@ def judge(played: Trip, outcome: Outcome) -> Score:
             score.latencies_of[actions[place].situation].append(last_s - actions[place].at_s)
     used = {place for each in matches for place in each.steps}
     score.unexplained = sum(not step.undone for place, step in enumerate(found) if place not in used)
-    _judge_deeds(score, played, found, {place for each in matches for place in each.actions})
     return score
 
 
@@ -140,24 +135,6 @@ def _untouched(played: Trip, at_s: float) -> bool:
     return standing and not any(from_s - 0.1 <= at_s <= until_s + _UNTOUCHED_S for from_s, until_s in played.handled)
 
 
-def _judge_deeds(score: Score, played: Trip, found: list[Found], matched: set[int]) -> None:
-    """Count frauds and their look-alikes: whether weight saw all of it, and whether it contradicts what was claimed."""
-    for number, deed in enumerate(played.truth.deeds):
-        label = f"{deed.number:>2} {'honest' if deed.honest else 'fraud'}: {deed.name}"
-        mine = [place for place, action in enumerate(played.truth.actions) if action.deed == number]
-        score.deeds[label] += 1
-        score.deeds_seen[label] += all(place in matched for place in mine)
-        score.deeds_contradicted[label] += _contradicted(deed, found)
-
-
-def _contradicted(deed: Deed, found: list[Found]) -> bool:
-    if deed.claimed_mg is None:
-        return False
-    steps = [step for step in found if deed.from_s <= step.at_s <= deed.until_s + _HELD_S]
-    sigma = (deed.sigma_mg**2 + sum(step.sigma_mg**2 for step in steps)) ** 0.5
-    return abs(sum(step.mass_mg for step in steps) - deed.claimed_mg) > max(_SIGMAS * sigma, _TOLERANCE_MG)
-
-
 def figures(score: Score) -> dict[str, Any]:
     """Return a score as numbers to print."""
     return {
@@ -183,14 +160,6 @@ def figures(score: Score) -> dict[str, Any]:
             }
             for situation in Situation
             if score.of[situation]
-        },
-        "deeds": {
-            label: {
-                "n": score.deeds[label],
-                "seen_pct": 100 * score.deeds_seen[label] / score.deeds[label],
-                "contradicted_pct": 100 * score.deeds_contradicted[label] / score.deeds[label],
-            }
-            for label in sorted(score.deeds)
         },
     }
 

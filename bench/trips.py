@@ -1,10 +1,11 @@
 """Weighing on simulated trips with labelled truth: our weigher against two rules, in one run on the same conversions.
 
-    scripts/bench trips [--minutes 600] [--seed 7] [--json]
+    scripts/bench trips [--minutes 600] [--seed 7] [--trials 200] [--json]
 
 How a detector is judged is told in bench/judgement.py, and in bench/baskets.py what the cart's list and its questions
 become with its steps: as many minutes more, of trips without thieves. A tenth of the time more is played on cells that
-run away, to see whether the weigher doubts them, and only them.
+run away, to see whether the weigher doubts them, and only them. Frauds and the honest acts that look like them are then
+staged one by one (bench/deeds.py).
 """
 
 import argparse
@@ -12,18 +13,20 @@ import concurrent.futures
 import json
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from bench.baskets import Bill, bill
+from bench.deeds import BY_RULE, Row, rows
 from bench.detectors import DETECTORS
 from bench.judgement import Score, figures, judge
 from sim.trips import Settings, trip
+from sim.trips.deeds import PLAYS
 
 BARS = {"matched_pct": 97.0, "unexplained_per_min": 0.3, "total_p95_g": 10.0, "latency_p50_s": 1.0, "cpu_pct": 5.0,
-        "wrong_per_1000": 1.0, "prompts_per_20": 1.0}  # fmt: skip
+        "wrong_per_1000": 1.0, "prompts_per_20": 1.0, "caught_pct": 95.0, "accused_pct": 1.0}  # fmt: skip
 """Of issue and design: the first is a least, the others are most."""
 OURS = "weigher"
 _MINUTES = 10.0
@@ -39,6 +42,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--minutes", type=float, default=600.0, help="of cart time, in trips of ten minutes")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--trials", type=int, default=200, help="of each fraud and each honest act that looks like one")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-drift", action="store_true", help="a cell that neither warms nor creeps")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
@@ -49,13 +53,20 @@ def main(arguments: list[str]) -> int:
     away = measure(options.minutes / 10, options.seed, broken, processes=options.processes)[OURS]
     honest = msgspec.structs.replace(sound, frauds=False)
     lists = shop(options.minutes, options.seed, honest, processes=options.processes)
+    deeds = stage(options.trials, options.seed, processes=options.processes)
     show(found, away)
     show_lists(lists)
+    show_deeds(deeds)
     if options.json:
         result = {"bench": "trips", "minutes": options.minutes, "seed": options.seed, "bars": BARS}
         detectors = {name: figures(score) for name, score in found.items()}
         bills = {name: msgspec.to_builtins(each) | each.rates() for name, each in lists.items()}
-        print(json.dumps(result | {"detectors": detectors, "running_away": figures(away), "lists": bills}))
+        staged = [msgspec.to_builtins(row) | {"pct": row.pct, "lying_pct": row.lying_pct} for row in deeds]
+        print(
+            json.dumps(
+                result | {"detectors": detectors, "running_away": figures(away), "lists": bills, "deeds": staged}
+            )
+        )
     return 0
 
 
@@ -90,17 +101,25 @@ def shop_one(seed: int, settings: Settings) -> dict[str, Bill]:
     return {name: bill(played, find(played)) for name, find in DETECTORS.items() if patient or name != _RESTLESS}
 
 
-_Job = tuple[int, Settings]
+def stage(trials: int, seed: int, *, processes: int = 1) -> list[Row]:
+    """Return what became of each fraud and each look-alike, so often."""
+    found = _played(rows, [(play, trials, seed) for play in PLAYS], processes, "plays")
+    return sorted((row for each in found for row in each), key=lambda row: (not row.visible, row.number, row.honest))
+
+
+_Job = tuple[Any, ...]
 _Result = TypeVar("_Result")
 
 
-def _jobs(minutes: float, seed: int, settings: Settings) -> list[_Job]:
+def _jobs(minutes: float, seed: int, settings: Settings) -> list[tuple[int, Settings]]:
     settings = msgspec.structs.replace(settings, minutes=min(_MINUTES, minutes))
     return [(seed * _SEEDS_APART + number, settings) for number in range(max(1, round(minutes / _MINUTES)))]
 
 
-def _played(play: Callable[[int, Settings], _Result], jobs: list[_Job], processes: int) -> Iterator[_Result]:
-    """Yield what each trip came to, in order, and say how far it is."""
+def _played(
+    play: Callable[..., _Result], jobs: Sequence[_Job], processes: int, what: str = "trips"
+) -> Iterator[_Result]:
+    """Yield what each job came to, in order, and say how far it is."""
     if processes == 1:
         yield from (play(*job) for job in jobs)
         return
@@ -108,7 +127,7 @@ def _played(play: Callable[[int, Settings], _Result], jobs: list[_Job], processe
         for number, result in enumerate(pool.map(play, *zip(*jobs, strict=True)), 1):
             yield result
             if number % 10 == 0:
-                print(f"{number}/{len(jobs)} trips", file=sys.stderr)
+                print(f"{number}/{len(jobs)} {what}", file=sys.stderr)
 
 
 def show(found: dict[str, Score], away: Score) -> None:
@@ -134,7 +153,6 @@ def show(found: dict[str, Score], away: Score) -> None:
         f"that ran away by {g_per_min} ({away.unexplained / away.minutes:.2f} unexplained/min).\n"
     )
     _show_situations(found)
-    _show_deeds(ours["deeds"])
 
 
 def show_lists(lists: dict[str, Bill]) -> None:
@@ -164,10 +182,15 @@ def _show_situations(found: dict[str, Score]) -> None:
         print(f"  {situation:<18}{row['actions']:>8}{cells}{row['latency_p50_s']:>20.2f}{row['latency_p95_s']:>8.2f}")
 
 
-def _show_deeds(deeds: dict[str, Any]) -> None:
-    print(
-        "\n  Frauds and their look-alikes, by weight alone: all of it seen as steps; contradicts what was claimed by"
-        "\n  more than 3 sigma. What weight cannot see is left to camera, list and audits."
-    )
-    for label, row in deeds.items():
-        print(f"  {label:<48}{row['n']:>5}{row['seen_pct']:>9.1f} % seen{row['contradicted_pct']:>9.1f} % contradicted")
+def show_deeds(staged: list[Row]) -> None:
+    """Print what weight notices of frauds, and of honest acts that look like them."""
+    print(f"\n  {'staged one by one':<52}{'n':>5}{'caught %':>10}{'though the thief lies %':>25}{'accused %':>11}")
+    for row in staged:
+        name = f"{row.number:>2} {row.name}"
+        if row.honest:
+            by_rule = "   by rule: staff see heavy bags" if row.name in BY_RULE else ""
+            print(f"  {name:<52}{row.staged:>5}{'':>10}{'':>25}{row.pct:>11.1f}{by_rule}")
+        else:
+            unseen = "" if row.visible else "              weight cannot see it"
+            print(f"  {name:<52}{row.staged:>5}{row.pct:>10.1f}{row.lying_pct:>25.1f}{unseen}")
+    print(f"  {'bar, where weight can see it':<52}{'':>5}{'>= 95':>10}{'':>25}{'<= 1':>11}")

@@ -196,14 +196,18 @@ def _hasty(story: Hypothesis, draft: Draft, context: Context) -> bool:
     """
     signs = {question.mass > 0 for question in story.questions}
     if isinstance(story.story, Left):
-        shown = {waiting.product for waiting in draft.basket.pending.values()}
-        sure = draft.evidence.clues.hand is Way.OUT or any(
-            line in draft.evidence.leaving_us or draft.basket.lines[line].product in shown for line in story.story.lines
-        )
+        sure = draft.evidence.clues.hand is Way.OUT or any(_is_seen_to_go(draft, line) for line in story.story.lines)
     else:
         sure = len(signs) == 1 or isinstance(story.story, Cancelled)
     rested = all(context.now_us - each.held.at_us >= RESTED_US for each in story.questions if each.held)
     return not sure and not rested
+
+
+def _is_seen_to_go(draft: Draft, line: LineId) -> bool:
+    """Return whether the shopper said of a line that it goes, or it was before the camera on its way out."""
+    product = draft.basket.lines[line].product
+    shown = any(waiting.product == product for waiting in draft.basket.pending.values())
+    return shown or line in draft.evidence.leaving_us or draft.evidence.clues.of(product) > 0
 
 
 def reconsider(draft: Draft, context: Context) -> None:

@@ -29,11 +29,13 @@ from cart_firmware.core.hypotheses import (
 class Threshold(msgspec.Struct, frozen=True):
     """`accept` is the least posterior at which a story is believed unasked, None where the shopper is always asked.
 
-    `sigmas` is how far the masses may be off, however few other stories there are.
+    `sigmas` is how far the masses may be off, however few other stories there are; `worth` the least posterior at which
+    it is offered as an answer.
     """
 
     accept: float | None
     sigmas: float
+    worth: float = 0.05
 
 
 THRESHOLDS: dict[type[Story], Threshold] = {
@@ -43,13 +45,13 @@ THRESHOLDS: dict[type[Story], Threshold] = {
     Left: Threshold(0.95, 3.5),
     TareIn: Threshold(0.80, 3.5),
     TareOut: Threshold(0.95, 3.5),
-    Several: Threshold(None, 3.0),
-    Swapped: Threshold(None, 3.0),
+    # With an answer that is no more than possible, a thief would talk goods of any like mass out of a question.
+    Several: Threshold(None, 3.0, 0.2),
+    Swapped: Threshold(None, 3.0, 0.2),
     Recognised: Threshold(None, 3.0),
 }
 _SUMS: dict[type[Story], float] = {Arrived: 0.90, Left: 0.98}
 """Several products that moved together are believed only at this: sums of masses agree by chance far more often."""
-_WORTH_ASKING = 0.05
 _MOST_TILES = 3
 
 
@@ -68,7 +70,7 @@ def judge(hypotheses: Iterable[Hypothesis]) -> Verdict:
     ranked = [stories[key] for key in sorted(posteriors, key=posteriors.__getitem__, reverse=True)]
     near = [story for story in ranked if fits(story)]
     believed = near[0] if near and near[0] is ranked[0] and _accepts(near[0], posteriors[near[0].key]) else None
-    choices = tuple(story for story in near if posteriors[story.key] >= _WORTH_ASKING)
+    choices = tuple(story for story in near if posteriors[story.key] >= THRESHOLDS[type(story.story)].worth)
     return Verdict(believed, choices[:_MOST_TILES], posteriors)
 
 

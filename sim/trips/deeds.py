@@ -33,90 +33,84 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     honest: bool
     moves: tuple[Move, ...]
-    claimed: str | None
-    """Products whose masses the shopper owns up to, a minus before those that left; None where any mass is claimed."""
     resembling: tuple[float, float] | None = None
     """How heavy B is as a share of A, where the thief chose it for that."""
-    learned: bool = False
-    """Whether what is claimed was weighed before, so that its mass is known to a few grams."""
 
 
 _S, _P, _T = Verb.SCAN, Verb.PUT, Verb.TAKE
 _QUICK = (0.8, 1.6)
 
 PLAYS: tuple[Play, ...] = (
-    Play(name="puts in without a scan", number=1, honest=False, moves=(Move(_P),), claimed=""),
-    Play(name="scans long before", number=1, honest=True, moves=(Move(_S), Move(_P, "A", (5, 9))), claimed="A"),
+    Play(name="puts in without a scan", number=1, honest=False, moves=(Move(_P),)),
+    Play(name="scans long before", number=1, honest=True, moves=(Move(_S), Move(_P, "A", (5, 9)))),
     Play(
         name="scans one, puts in two", number=2, honest=False,
-        moves=(Move(_S), Move(_P), Move(Verb.PUT_TOO, "B", (0.05, 0.4))), claimed="A",
+        moves=(Move(_S), Move(_P), Move(Verb.PUT_TOO, "B", (0.05, 0.4))),
     ),
     Play(
         name="scans two, puts in both at once", number=2, honest=True,
-        moves=(Move(_S), Move(_S, "B"), Move(_P), Move(Verb.PUT_TOO, "B", (0.05, 0.4))), claimed="AB",
+        moves=(Move(_S), Move(_S, "B"), Move(_P), Move(Verb.PUT_TOO, "B", (0.05, 0.4))),
     ),
-    Play(name="scans cheap, puts in dear", number=3, honest=False, moves=(Move(_S), Move(_P, "B")), claimed="A"),
-    Play(name="scans and puts in", number=3, honest=True, moves=(Move(_S), Move(_P)), claimed="A"),
+    Play(name="scans cheap, puts in dear", number=3, honest=False, moves=(Move(_S), Move(_P, "B"))),
+    Play(name="scans and puts in", number=3, honest=True, moves=(Move(_S), Move(_P))),
     Play(
-        name="label of one as heavy", number=4, honest=False, moves=(Move(_S), Move(_P, "B")), claimed="A",
+        name="label of one as heavy", number=4, honest=False, moves=(Move(_S), Move(_P, "B")),
         resembling=(0.98, 1.02),
     ),
     Play(
-        name="label of a lighter one", number=4, honest=False, moves=(Move(_S), Move(_P, "B")), claimed="A",
+        name="label of a lighter one", number=4, honest=False, moves=(Move(_S), Move(_P, "B")),
         resembling=(1.3, 3.0),
     ),
-    Play(name="dear goods as bananas", number=5, honest=False, moves=(Move(_S), Move(_P, "B")), claimed=None),
-    Play(name="bananas as bananas", number=5, honest=True, moves=(Move(_S), Move(_P)), claimed=None),
+    Play(name="dear goods as bananas", number=5, honest=False, moves=(Move(_S), Move(_P, "B"))),
+    Play(name="bananas as bananas", number=5, honest=True, moves=(Move(_S), Move(_P))),
     Play(
         name="swaps for dearer", number=6, honest=False,
-        moves=(Move(_S), Move(_P), Move(_T, "A", (4, 7)), Move(_P, "B", (1.5, 3))), claimed="A", learned=True,
+        moves=(Move(_S), Move(_P), Move(_T, "A", (4, 7)), Move(_P, "B", (1.5, 3))),
     ),
     Play(
         name="takes out, reads, puts back", number=6, honest=True,
-        moves=(Move(_S), Move(_P), Move(_T, "A", (4, 7)), Move(_P, "A", (1.5, 6))), claimed="A", learned=True,
+        moves=(Move(_S), Move(_P), Move(_T, "A", (4, 7)), Move(_P, "A", (1.5, 6))),
     ),
     Play(
         name="strikes off the list, keeps it", number=7, honest=False,
-        moves=(Move(_S), Move(_P), Move(Verb.STRIKE, "A", (4, 7))), claimed="", learned=True,
+        moves=(Move(_S), Move(_P), Move(Verb.STRIKE, "A", (4, 7))),
     ),
     Play(
         name="strikes off the list, takes it out", number=7, honest=True,
-        moves=(Move(_S), Move(_P), Move(Verb.STRIKE, "A", (4, 7)), Move(_T)), claimed="", learned=True,
+        moves=(Move(_S), Move(_P), Move(Verb.STRIKE, "A", (4, 7)), Move(_T)),
     ),
     Play(
         name="takes out, returns heavier", number=8, honest=False,
-        moves=(Move(_S), Move(_P), Move(_T, "A", (4, 7)), Move(_P, "B", (4, 8))), claimed="A",
-        resembling=(1.1, 1.4), learned=True,
+        moves=(Move(_S), Move(_P), Move(_T, "A", (4, 7)), Move(_P, "B", (4, 8))),
+        resembling=(1.1, 1.4),
     ),
     Play(
         name="takes out, returns it late", number=8, honest=True,
-        moves=(Move(_S), Move(_P), Move(_T, "A", (4, 7)), Move(_P, "A", (8, 14))), claimed="A", learned=True,
+        moves=(Move(_S), Move(_P), Move(_T, "A", (4, 7)), Move(_P, "A", (8, 14))),
     ),
     Play(
         name="holds the basket up while adding", number=9, honest=False,
-        moves=(Move(Verb.HOLD_UP), Move(_P, "A", (0.6, 1.2))), claimed="",
+        moves=(Move(Verb.HOLD_UP), Move(_P, "A", (0.6, 1.2))),
     ),
     Play(
         name="leans while adding", number=9, honest=True,
-        moves=(Move(_S), Move(Verb.LEAN), Move(_P, "A", (0.4, 1.0))), claimed="A",
+        moves=(Move(_S), Move(Verb.LEAN), Move(_P, "A", (0.4, 1.0))),
     ),
-    Play(name="hangs it beside the platform", number=10, honest=False, moves=(Move(_S, "-"),), claimed=""),
+    Play(name="hangs it beside the platform", number=10, honest=False, moves=(Move(_S, "-"),)),
     Play(
         name="hides goods in the bag", number=11, honest=False, moves=(Move(Verb.BAG), Move(_P, "A", _QUICK)),
-        claimed=None,
     ),
-    Play(name="brings a heavy bag", number=11, honest=True, moves=(Move(Verb.BAG),), claimed=None),
+    Play(name="brings a heavy bag", number=11, honest=True, moves=(Move(Verb.BAG),)),
     Play(
         name="takes the bag out after its tare", number=12, honest=False,
-        moves=(Move(Verb.BAG), Move(Verb.BAG_OUT, "A", (5, 9)), Move(_P, "A", _QUICK)), claimed="bag", learned=True,
+        moves=(Move(Verb.BAG), Move(Verb.BAG_OUT, "A", (5, 9)), Move(_P, "A", _QUICK)),
     ),
     Play(
         name="lifts the bag, sets it down", number=12, honest=True,
-        moves=(Move(Verb.BAG), Move(Verb.BAG_OUT, "A", (5, 9)), Move(Verb.BAG, "A", (2, 5))), claimed="bag",
-        learned=True,
+        moves=(Move(Verb.BAG), Move(Verb.BAG_OUT, "A", (5, 9)), Move(Verb.BAG, "A", (2, 5))),
     ),
-    Play(name="adds after submitting", number=16, honest=False, moves=(Move(_P, "A", (4, 7)),), claimed=""),
-    Play(name="leans after submitting", number=16, honest=True, moves=(Move(Verb.LEAN, "A", (4, 7)),), claimed=""),
-    Play(name="calls goods personal", number=22, honest=False, moves=(Move(_P),), claimed=None),
+    Play(name="adds after submitting", number=16, honest=False, moves=(Move(_P, "A", (4, 7)),)),
+    Play(name="leans after submitting", number=16, honest=True, moves=(Move(Verb.LEAN, "A", (4, 7)),)),
+    Play(name="calls goods personal", number=22, honest=False, moves=(Move(_P),)),
 )  # fmt: skip
 """Numbers 13 to 15 and 17 to 21 need no cart: they are played by sim.shoppers and the tests of lane and payment."""

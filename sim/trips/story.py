@@ -18,8 +18,8 @@ _LEAN_EVERY_S, _BUMP_EVERY_S, _CHILD_EVERY_S = 25.0, 60.0, 300.0
 _JOINT_EVERY_S = 4.0
 _REST_S = 5.0
 _ANNOUNCED_S = 1.5
-_LEARNED_SIGMA_MG = 4_000
-"""Of a mass that was weighed before on the same platform."""
+_WATCHED_S = 6.0
+"""After a play that is staged: a cart asks three seconds after what it does not understand."""
 
 
 class Manner(StrEnum):
@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_hz: int = 80
     deeds: float = 0.15
     """Which share of what people do belongs to a fraud or its look-alike."""
+    play: str = ""
+    """Only this of sim.trips.deeds.PLAYS, in a cart that stands and that nobody else touches, after some shopping."""
     frauds: bool = True
     """Whether thieves are among the shoppers; honest ones do something ordinary instead, and their look-alikes stay."""
     drift: bool = True
@@ -140,6 +142,29 @@ class _Teller:
         self._drawn = set[int]()
 
     def story(self) -> Story:
+        if self._settings.play:
+            self._stage()
+        else:
+            self._shop()
+        self._doings.sort(key=lambda doing: doing.placed.at_s)
+        return Story(
+            self._now_s, self._phases, [doing.placed for doing in self._doings], self._touches, self._shocks,
+            sorted(self._scans, key=lambda scan: scan.at_s), Truth(self._labelled(), self._deeds),
+        )  # fmt: skip
+
+    def _stage(self) -> None:
+        """Shop a little, then do the one thing that is looked at."""
+        (play,) = (play for play in PLAYS if play.name == self._settings.play)
+        self._now_s += 5.0
+        for _ in range(self._dice.randint(3, 8)):
+            self._put_scanned(self._new())
+            self._now_s += self._dice.uniform(4.0, 7.0)
+        self._play(play)
+        self._now_s += _WATCHED_S
+        self._phases.append(Phase(0.0, self._now_s, rolls=False, slope_deg=0.0))
+        self._rest(0.0)
+
+    def _shop(self) -> None:
         end_s = self._settings.minutes * 60
         slope = 0.0
         while self._now_s < end_s:
@@ -149,11 +174,6 @@ class _Teller:
                 self._roll(slope)
         self._disturb()
         self._rest(slope)
-        self._doings.sort(key=lambda doing: doing.placed.at_s)
-        return Story(
-            self._now_s, self._phases, [doing.placed for doing in self._doings], self._touches, self._shocks,
-            sorted(self._scans, key=lambda scan: scan.at_s), Truth(self._labelled(), self._deeds),
-        )  # fmt: skip
 
     # ── phases ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -283,11 +303,9 @@ class _Teller:
             if place:
                 self._now_s += self._dice.uniform(*move.after_s)
             self._move(move, cast, number)
-        claimed = None if play.claimed is None else _claimed(play.claimed, cast, learned=play.learned)
         self._deeds.append(
             Deed(
                 name=play.name, number=play.number, honest=play.honest, from_s=began_s - 0.1, until_s=self._now_s,
-                claimed_mg=None if claimed is None else claimed[0], sigma_mg=0 if claimed is None else claimed[1],
             )
         )  # fmt: skip
         self._now_s += 2.5
@@ -370,14 +388,6 @@ class _Teller:
             (Situation.SLOPE, phase.slope_deg != 0),
         )
         return next((situation for situation, fits in facts if fits), Situation.STANDING)
-
-
-def _claimed(text: str, cast: dict[str, _Thing], *, learned: bool) -> tuple[int, int]:
-    """Return what the shopper owns up to and its standard deviation, in milligrams."""
-    things = [cast["bag"]] if text == "bag" else [cast[letter] for letter in text]
-    mass = sum(thing.mass_mg if learned else thing.nominal_mg for thing in things)
-    variance = sum((_LEARNED_SIGMA_MG if learned else thing.sigma_mg) ** 2 for thing in things)
-    return mass, round((variance or (_LEARNED_SIGMA_MG**2 if learned else 0)) ** 0.5)
 
 
 def _legal_error_g(nominal_g: float) -> float:

@@ -71,10 +71,6 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
     honest: bool
     from_s: float
     until_s: float
-    claimed_mg: int | None
-    """By how much the load changed, as the shopper would have the cart believe; nothing where any mass is as good."""
-    sigma_mg: int
-    """How far an honest product may be from what is claimed, one standard deviation."""
 
 
 class Truth(msgspec.Struct, frozen=True):

@@ -5,10 +5,12 @@ import pytest
 
 from bench import trips
 from bench.baskets import Bill, bill
+from bench.deeds import BY_RULE, INVISIBLE, rows
 from bench.detectors import Found, Level, Outcome
 from bench.judgement import figures, judge, match
 from bench.trips import BARS, OURS, measure
 from sim.trips import Action, Kind, Settings, Situation, Trip, trip
+from sim.trips.deeds import PLAYS
 
 SETTINGS = Settings(minutes=5.0)
 
@@ -82,7 +84,7 @@ def test_with_the_truth_for_steps_the_list_is_right_and_questions_are_few() -> N
 
 
 def test_steps_that_lie_make_wrong_lists_and_steps_that_are_missing_leave_goods_out() -> None:
-    played = trip(1, Settings(frauds=False))
+    played = trip(1, Settings(minutes=3.0, frauds=False))
     outcome = told(played)
     halved = Outcome([msgspec.structs.replace(each, mass_mg=each.mass_mg / 2) for each in outcome.found], [], 0.0)
     assert bill(played, halved).prompts > bill(played, outcome).prompts
@@ -123,3 +125,13 @@ def test_the_list_keeps_the_bars_and_a_simple_rule_asks_far_more(capsys: pytest.
     assert rules["median + threshold"].rates()["prompts_per_20"] > 5 * ours.rates()["prompts_per_20"]
     trips.show_lists(rules)
     assert "honest trips" in capsys.readouterr().out
+
+
+def test_staged_frauds_are_caught_and_what_looks_like_them_is_not_accused(capsys: pytest.CaptureFixture[str]) -> None:
+    staged = [row for play in PLAYS for row in rows(play, 4, seed=3)]
+    visible = [row for row in staged if row.visible and not row.honest]
+    assert sum(row.noticed for row in visible) >= 0.95 * sum(row.staged for row in visible)
+    assert not any(row.noticed for row in staged if row.honest and row.name not in BY_RULE)
+    assert not any(row.noticed for row in staged if row.name in INVISIBLE[1:])
+    trips.show_deeds(staged)
+    assert "weight cannot see it" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from cart_firmware.core import fusion, session
-from cart_firmware.core.decision import Clues, Context, Draft, Evidence
+from cart_firmware.core.decision import Clues, Context, Draft, Evidence, Passed
 from cart_firmware.core.scanning import Refused, Shown, identify
 from cart_firmware.core.tiles import Tile, tiles
 from cart_firmware.core.touch import Choose, Touch, touched
@@ -129,6 +129,7 @@ class Trip:
     def sees(self, clues: Clues) -> None:
         """A camera over the rim, or a recogniser, says something of the change that comes next."""
         self.evidence.clues = clues
+        self.evidence.passages = (Passed(self.now_us - SECOND // 2, self.now_us, clues.hand),)
 
     @property
     def tiles(self) -> tuple[Tile, ...]:
