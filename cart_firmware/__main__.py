@@ -40,6 +40,7 @@ from cart_firmware.perception.reader import Reader
 from cart_firmware.perception.rim import Rim
 from cart_firmware.screen import certificate, drawing, replay_report
 from cart_firmware.screen.camera_view import Album, plain, table
+from cart_firmware.screen.drawn_apart import drawn_apart
 from cart_firmware.screen.server import ScreenServer
 from cart_firmware.screen.terminal import Terminal
 from cart_firmware.screen.timeline import Timeline
@@ -462,6 +463,7 @@ def _cart(
         verify=Verifier.load(settings.price_book_key).verify,
         service_manager=service_manager,
         recordings=_ring(settings) if settings.recorder.size_mib else None,
+        draw=drawn_apart,
     )
 
 

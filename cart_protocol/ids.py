@@ -22,6 +22,8 @@ IncidentId = NewType("IncidentId", str)
 LaneId = NewType("LaneId", str)
 StaffId = NewType("StaffId", str)
 TokenId = NewType("TokenId", str)
+RecordId = NewType("RecordId", str)
+"""One time that staff asked a cart for what its flight recorder holds."""
 ProductId = NewType("ProductId", str)
 """A catalogue key: a GTIN-14, or 'plu:' and the shop's own number for loose goods."""
 Gtin = NewType("Gtin", str)

@@ -5,10 +5,14 @@ from typing import Annotated
 import msgspec
 
 from cart_protocol.basket import STORABLE, Basket, CartEvent, Position
-from cart_protocol.ids import CommandId, Epoch, Seq, SessionId
+from cart_protocol.ids import CommandId, Epoch, RecordId, Seq, SessionId
 
 PROTOCOL_VERSION = 1
 """Raised when a message changes so that an older reader would misread it; added fields do not raise it."""
+
+
+LATEST_MS = (1 << 63) - 1
+"""No bound in wall time."""
 
 
 class CartTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -78,6 +82,34 @@ class Presence(_Message, frozen=True):
     online: bool
     low_on: tuple[str, ...] = ()
     """What the cart runs out of: 'outbox' (places for events that wait for the store), 'disk'. Staff hear of it."""
+    sends_records: bool = False
+    """Whether this cart understands a RecordWanted; one of an earlier version does not."""
+
+
+class RecordPart(_Message, frozen=True):
+    """A part of a record. Each part says what the whole is, so that any of them may be lost, repeated or come late."""
+
+    record: RecordId
+    part: Annotated[int, STORABLE]
+    """From 0. All but the last have the same length (cart_protocol.parcel.PART_BYTES)."""
+    size: Annotated[int, STORABLE]
+    """Bytes of all parts together."""
+    sha256: str
+    """Of all parts together, in hexadecimal."""
+    picture: Annotated[int, STORABLE]
+    """So many bytes at the beginning are a picture of the record (PNG); the rest is the file for `replay`."""
+    sessions: tuple[SessionId, ...]
+    """Of whom the record tells."""
+    data: bytes
+    """In base64."""
+
+
+class RecordUnavailable(_Message, frozen=True):
+    """The cart cannot send the record that is wanted: `reason` for programs, `sentence` for staff."""
+
+    record: RecordId
+    reason: str
+    sentence: str
 
 
 # ── store to cart ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -143,6 +175,22 @@ class Command(_Message, frozen=True):
     """The store's clock when this was sent: what is left of the command's life, however wrong either clock may be."""
 
 
+class RecordWanted(_Message, frozen=True):
+    """Send this part of what the flight recorder holds of a session, or of a span of the cart's wall time: staff ask.
+
+    It is answered by a RecordPart or a RecordUnavailable, and may be asked again at any time. Asking for the next part
+    is the only acknowledgement; a cart that does not have such a part (any more) sends the first one.
+    """
+
+    record: RecordId
+    part: Annotated[int, STORABLE]
+    most: Annotated[int, STORABLE]
+    """Bytes that the store takes."""
+    session: SessionId | None = None
+    from_ms: Annotated[int, STORABLE] = 0
+    until_ms: Annotated[int, STORABLE] = LATEST_MS
+
+
 class StoreBirth(_Message, frozen=True):
     """The store's agent (re)started; every cart answers with its Birth. `wall_ms` is the store's clock."""
 
@@ -161,6 +209,6 @@ class PriceBookIssue(_Message, frozen=True):
     learned_signature: str = ""
 
 
-CartMessage = Birth | Events | Snapshot | Presence
-StoreMessage = Ack | SnapshotRequest | Refusal | Command | StoreBirth | PriceBookIssue
+CartMessage = Birth | Events | Snapshot | Presence | RecordPart | RecordUnavailable
+StoreMessage = Ack | SnapshotRequest | Refusal | Command | RecordWanted | StoreBirth | PriceBookIssue
 Message = CartMessage | StoreMessage

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from cart_protocol.ids import CartId, LaneId, ShopperId
+from cart_protocol.ids import CartId, LaneId, RecordId, ShopperId
 from cart_protocol.mass import Mass
 from cart_protocol.messages import CartMessage, StoreMessage
 from cart_protocol.money import Money
@@ -211,6 +211,12 @@ class Journal(Protocol):
 
         Return False where somebody who reads keeps the database from letting go of an old page now. May be repeated.
         """
+
+    def keep(self, facts: Sequence[Fact], parts: Sequence[bytes]) -> None:
+        """Append `facts` together with the bytes of the cart's record that one of them keeps: all or nothing."""
+
+    def record(self, record: RecordId) -> bytes:
+        """Return the bytes of a cart's record, none where there is no such; from any thread, at any time."""
 
     def close(self) -> None: ...
 

@@ -11,7 +11,7 @@ from litestar import Litestar
 from msgspec.structs import replace
 
 from cart_protocol.host.clock import HostClock, HostDice
-from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, OrderNumber, ShopperId, StaffId
+from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, OrderNumber, RecordId, SessionId, ShopperId, StaffId
 from cart_protocol.money import Money
 from edge_agent.config import Limits, Web
 from edge_agent.core.refusals import RefusedError
@@ -26,6 +26,8 @@ from edge_agent.core.views import (
     LineView,
     PhonePhase,
     PhoneView,
+    RecordCard,
+    RecordView,
     TaxView,
 )
 from edge_agent.store.staff import StaffFile
@@ -123,6 +125,9 @@ class Desk:
         self.pay_takes = asyncio.Event()
         self.pay_takes.set()
         self.board = a_console()
+        self.records: dict[RecordId, RecordView] = {}
+        self.bodies: dict[RecordId, tuple[bytes, bytes]] = {}
+        """Picture and file of the records that are here."""
         self._outcomes: dict[str, str] = {}
         self._changed = asyncio.Event()
 
@@ -225,7 +230,39 @@ class Desk:
     async def explain_weight(self, cart: CartId, staff: StaffId) -> None:
         self.calls.append(f"explain {cart} {staff}")
 
+    async def ask_cart(self, cart: CartId, staff: StaffId) -> RecordId:
+        self.calls.append(f"ask {cart} {staff}")
+        return self._asked(cart, staff)
+
+    async def ask_about(self, incident: IncidentId, staff: StaffId) -> RecordId:
+        self.calls.append(f"ask about {incident} {staff}")
+        return self._asked(CartId("c1"), staff)
+
+    async def ask_again(self, record: RecordId, staff: StaffId) -> RecordId:
+        self.calls.append(f"ask again {record} {staff}")
+        return self._asked(self.records[record].cart, staff)
+
+    def _asked(self, cart: CartId, staff: StaffId) -> RecordId:
+        record = RecordId(f"r{len(self.records) + 1}")
+        self.records[record] = a_record(record, cart, staff)
+        self.bump()
+        return record
+
+    def change_record(self, record: RecordId, **what: object) -> None:
+        self.records[record] = replace(self.records[record], **what)
+        self.bump()
+
     # ── what pages show ──
+
+    def record(self, record: RecordId) -> RecordView | None:
+        view = self.records.get(record)
+        return replace(view, revision=self.revision) if view else None
+
+    async def record_picture(self, record: RecordId) -> bytes:
+        return self.bodies.get(record, (b"", b""))[0]
+
+    async def record_file(self, record: RecordId) -> bytes:
+        return self.bodies.get(record, (b"", b""))[1]
 
     def phone(self, shopper: ShopperId) -> PhoneView:
         view = self.phones.get(shopper) or PhoneView(revision=0, phase=PhonePhase.UNBOUND, store=STORE)
@@ -239,6 +276,16 @@ class Desk:
         while self.revision <= revision:
             await self._changed.wait()
         return self.revision
+
+
+def a_record(record: RecordId, cart: CartId, staff: StaffId) -> RecordView:
+    """A record that a cart was just asked for."""
+    now_ms = 1_763_800_000_000
+    return RecordView(
+        revision=0, record=record, cart=cart, stage="asked", session=SessionId("s1"), from_ms=0, until_ms=0,
+        asked_by=staff, asked_ms=now_ms, order_number=OrderNumber("40125-6"), shopper_here=False, cart_online=True,
+        parts_here=0, parts=0, size=0, has_picture=False, sha256="", kept_ms=0, kept_until_ms=0, sentence="",
+    )  # fmt: skip
 
 
 def a_console() -> ConsoleView:
@@ -326,6 +373,7 @@ def a_console() -> ConsoleView:
                     "likely: Ground coffee, 500 g",
                 ),
                 may_let_through=True,
+                record=RecordCard(),
             ),
             IncidentCard(
                 incident=IncidentId("i1"),

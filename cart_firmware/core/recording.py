@@ -356,6 +356,12 @@ def bundled(bundle: Bundle) -> bytes:
     return BUNDLE_MAGIC + bytes([FORMAT]) + zlib.compress(_encoder.encode(bundle), 9)
 
 
+def sessions_of(bundle: Bundle) -> tuple[SessionId, ...]:
+    """Return of which sessions a bundle's segments tell, in their order."""
+    headers = [read_header(data, name) for name, data in bundle.segments.items()]
+    return tuple(dict.fromkeys(header.session for header in headers if header.session is not None))
+
+
 def read_bundle(data: bytes, name: str) -> Bundle:
     """Return what `bundled` made a file of; for errors see `read_segment`."""
     _check_head(data, BUNDLE_MAGIC, name)

@@ -16,6 +16,7 @@ from cart_firmware.services.memory import Memory
 from cart_firmware.services.price_book import Verify
 from cart_firmware.services.recorder import Recorder
 from cart_firmware.services.report import Status, status_of
+from cart_firmware.services.send_record import Draw, SendRecord, undrawn
 from cart_firmware.services.sense import BarcodeReader, Eye, HandWatch, Scale
 from cart_firmware.services.show import ShowCase
 from cart_firmware.services.sync import Sync
@@ -46,6 +47,7 @@ class Cart:
         hands: HandWatch | None = None,
         service_manager: ServiceManager | None = None,
         recordings: Recordings | None = None,
+        draw: Draw = undrawn,
     ) -> None:
         self._cart_id, self._load_cell, self._frames = settings.identity.cart, load_cell, frames
         self._imu = imu
@@ -87,12 +89,14 @@ class Cart:
             recorder=self.recorder,
             hands=hands,
         )
+        self.send_record = SendRecord(link, self.recorder, draw)
         self.sync = Sync(
             link,
             memory,
             clock,
             truth=self.fuse.truth,
             submit=self.fuse.submit,
+            record_wanted=self.send_record.wanted,
             software=software(),
         )
         self.fuse.join(grown=self.sync.grown, offline=lambda: self.sync.offline)
@@ -105,7 +109,8 @@ class Cart:
             await self.fuse.start()
             self._service_manager.ready("serving")
             async with asyncio.TaskGroup() as group:
-                for loop in (self.fuse, self.scale, self.eye, self.sync, self.watch, self.recorder):
+                loops = (self.fuse, self.scale, self.eye, self.sync, self.watch, self.recorder, self.send_record)
+                for loop in loops:
                     group.create_task(loop.run(), name=type(loop).__name__.lower())
         finally:
             self._service_manager.stopping()

@@ -86,6 +86,11 @@ class Recorder:
         self.lost = 0
         """Entries that were not kept: the disk was full, failed, or did not answer."""
 
+    @property
+    def on(self) -> bool:
+        """Whether this cart records anything at all."""
+        return self._recordings is not None
+
     def join(self, settings: WeigherSettings, weigher: Weigher, scanner: Scanner, decider: Decider) -> None:
         """Take the parts whose state begins each segment; nothing is noted before."""
         self._parts = (settings, weigher, scanner, decider)

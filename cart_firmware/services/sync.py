@@ -31,6 +31,7 @@ from cart_protocol.messages import (
     Events,
     Presence,
     PriceBookIssue,
+    RecordWanted,
     Refusal,
     Snapshot,
     StoreBirth,
@@ -68,10 +69,11 @@ class Sync:
         *,
         truth: Callable[[], Truth],
         submit: Callable[[Observation], None],
+        record_wanted: Callable[[RecordWanted], None],
         software: str,
     ) -> None:
         self._link, self._memory, self._clock = link, memory, clock
-        self._truth, self._submit = truth, submit
+        self._truth, self._submit, self._record_wanted = truth, submit, record_wanted
         position = memory.position
         self._exchange = Exchange(Role.CART, position, acknowledged=memory.acknowledged, software=software)
         self._inbox = asyncio.Queue[LinkUp | LinkDown | Heard | Unreadable | _Grown](_MOST_WAITING)
@@ -186,6 +188,9 @@ class Sync:
                 self._submit(Commanded(message, expiry_us(message, now_us, self._store_clock_ms())))
             case PriceBookIssue():
                 self._submit(BookIssued(message))
+            case RecordWanted():
+                self._record_wanted(message)
+                return []
             case StoreBirth(wall_ms=wall_ms):
                 self._store_ahead_ms = wall_ms - now_us // 1_000
             case Refusal(reason=reason):
@@ -228,7 +233,7 @@ class Sync:
             self._link.send(self._presence())
 
     def _presence(self) -> Presence:
-        return Presence(online=True, low_on=self._told_low_on)
+        return Presence(online=True, low_on=self._told_low_on, sends_records=True)
 
     def _send(self, message: object) -> None:
         if not isinstance(message, CartMessage):

@@ -8,7 +8,7 @@ which was made from the session, is blotted out. Why not by throwing a key away:
 import msgspec
 
 from cart_protocol.ids import ShopperId
-from edge_agent.core import payment
+from edge_agent.core import cart_record, payment
 from edge_agent.core.events import BindRequested, NewId, OrderPlaced, ShopperForgotten, StoreEvent, TenderSubmitted
 from edge_agent.core.folds import blotted
 from edge_agent.core.refusals import ErasureRefusedError
@@ -49,7 +49,7 @@ def forget(shop: Shop, shopper: ShopperId, pseudonym: ShopperId) -> list[StoreEv
     for reason, applies in obstacles:
         if applies:
             raise ErasureRefusedError(reason, _SENTENCES[reason])
-    return [ShopperForgotten(shopper=pseudonym)]
+    return [ShopperForgotten(shopper=pseudonym), *cart_record.forgotten(shop, shopper)]
 
 
 def streams_of(shop: Shop, shopper: ShopperId) -> list[str]:

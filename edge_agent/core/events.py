@@ -22,6 +22,7 @@ from cart_protocol.ids import (
     OrderId,
     OrderNumber,
     ProductId,
+    RecordId,
     SessionId,
     ShopperId,
     StaffId,
@@ -29,7 +30,7 @@ from cart_protocol.ids import (
     TokenId,
 )
 from cart_protocol.mass import Mass, Variance
-from cart_protocol.messages import Instruction, Recorded
+from cart_protocol.messages import LATEST_MS, Instruction, Recorded
 from cart_protocol.money import Money
 from cart_protocol.pricing.line import LinePrice
 from cart_protocol.pricing.price_book import PriceBook
@@ -305,6 +306,49 @@ class IncidentResolved(_Event, frozen=True):
     """They checked the goods of a lane's weight alarm, and the shopper may leave with them."""
 
 
+# ── records of carts' flight recorders ───────────────────────────────────────────────────────────────────────────
+
+
+class RecordAsked(_Event, frozen=True):
+    """Somebody of the staff wants what a cart recorded of a session, or of a span of its time: the audit entry."""
+
+    record: RecordId
+    cart: CartId
+    staff: StaffId
+    session: SessionId | None = None
+    from_ms: int = 0
+    until_ms: int = LATEST_MS
+
+
+class RecordKept(_Event, frozen=True):
+    """The whole record is here, in the same transaction: `size` bytes, the first `picture` of them a picture (PNG)."""
+
+    record: RecordId
+    cart: CartId
+    size: int
+    picture: int
+    sha256: str
+    sessions: tuple[SessionId, ...]
+    """Of whom it tells: it goes when one of their shoppers is forgotten."""
+
+
+class RecordFailed(_Event, frozen=True):
+    """There will be no record: the cart's reason, or no-answer, too-old, offline, damaged, no-room, forgotten."""
+
+    record: RecordId
+    cart: CartId
+    reason: str
+    sentence: str
+
+
+class RecordDropped(_Event, frozen=True):
+    """A record is deleted, its bytes in the same transaction: forgotten, expired, room (was needed) or replaced."""
+
+    record: RecordId
+    cart: CartId
+    reason: str
+
+
 # ── shoppers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -338,6 +382,10 @@ StoreEvent = (
     | LaneReleased
     | IncidentRaised
     | IncidentResolved
+    | RecordAsked
+    | RecordKept
+    | RecordFailed
+    | RecordDropped
     | ShopperForgotten
 )
 

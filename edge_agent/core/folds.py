@@ -14,6 +14,7 @@ from cart_protocol.ids import (
     LaneId,
     OrderId,
     OrderNumber,
+    RecordId,
     SessionId,
     ShopperId,
     TenderId,
@@ -62,6 +63,7 @@ class Bindings:
     def __init__(self) -> None:
         self.by_session: dict[SessionId, Binding] = {}
         self.latest_of: dict[ShopperId, Binding] = {}
+        self.latest_on: dict[CartId, Binding] = {}
         self._on_cart: dict[CartId, Binding] = {}
 
     def on_cart(self, cart: CartId) -> Binding | None:
@@ -86,7 +88,8 @@ class Bindings:
             expires_ms=event.expires_ms,
             touched_ms=at_ms,
         )
-        self.by_session[event.session] = self.latest_of[event.shopper] = self._on_cart[event.cart] = binding
+        self.by_session[event.session] = self.latest_of[event.shopper] = binding
+        self.latest_on[event.cart] = self._on_cart[event.cart] = binding
 
     def bound(self, event: facts.CartBound, at_ms: int) -> None:
         binding = self.by_session[event.session]
@@ -372,6 +375,74 @@ class Incidents:
         incident = self.by_id[event.incident]
         incident.resolved_by, incident.let_through = event.staff, event.let_through
         self._open.pop(incident.raised.key, None)
+
+
+class RecordStage(StrEnum):
+    """Where a cart's record is on its way to the store."""
+
+    ASKED = "asked"
+    KEPT = "kept"
+    FAILED = "failed"
+
+
+class CartRecord(msgspec.Struct, kw_only=True):
+    """What a cart was asked of its flight recorder, and what became of it. `at_ms`: when it was kept, or failed."""
+
+    asked: facts.RecordAsked
+    asked_ms: int
+    stage: RecordStage = RecordStage.ASKED
+    at_ms: int = 0
+    kept: facts.RecordKept | None = None
+    sentence: str = ""
+    """Why it failed."""
+
+    @property
+    def about(self) -> "About":
+        return self.asked.cart, self.asked.session, self.asked.from_ms, self.asked.until_ms
+
+    @property
+    def sessions(self) -> tuple[SessionId, ...]:
+        """Of whom it is known to tell."""
+        named = (self.asked.session,) if self.asked.session else ()
+        return named + (self.kept.sessions if self.kept else ())
+
+
+About = tuple[CartId, SessionId | None, int, int]
+"""What of which cart a record is wanted of: a session, or a span of time."""
+
+
+class Records:
+    """Records that are asked for, kept or failed; deleted ones are in the journal only."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[RecordId, CartRecord] = {}
+        self._newest: dict[About, RecordId] = {}
+
+    def about(self, about: About) -> CartRecord | None:
+        """Return the newest of these."""
+        found = self._newest.get(about)
+        return self.by_id[found] if found else None
+
+    def of_stage(self, stage: RecordStage) -> list[CartRecord]:
+        """Return them, the oldest first."""
+        return [record for record in self.by_id.values() if record.stage is stage]
+
+    def was_asked(self, event: facts.RecordAsked, at_ms: int) -> None:
+        record = self.by_id[event.record] = CartRecord(asked=event, asked_ms=at_ms)
+        self._newest[record.about] = event.record
+
+    def was_kept(self, event: facts.RecordKept, at_ms: int) -> None:
+        record = self.by_id[event.record]
+        record.stage, record.kept, record.at_ms = RecordStage.KEPT, event, at_ms
+
+    def has_failed(self, event: facts.RecordFailed, at_ms: int) -> None:
+        record = self.by_id[event.record]
+        record.stage, record.sentence, record.at_ms = RecordStage.FAILED, event.sentence, at_ms
+
+    def was_dropped(self, event: facts.RecordDropped) -> None:
+        record = self.by_id.pop(event.record)
+        if self._newest.get(record.about) == event.record:
+            del self._newest[record.about]
 
 
 class Commands:

@@ -13,7 +13,18 @@ from cart_protocol.ids import CartId, OrderId, ShopperId
 from edge_agent.core import events as facts
 from edge_agent.core.cart_mirror import CartMirror
 from edge_agent.core.events import Fact
-from edge_agent.core.folds import Bindings, Books, Commands, Counts, Incidents, Orders, Tenders, Tokens, blotted
+from edge_agent.core.folds import (
+    Bindings,
+    Books,
+    Commands,
+    Counts,
+    Incidents,
+    Orders,
+    Records,
+    Tenders,
+    Tokens,
+    blotted,
+)
 from edge_agent.core.mass_model import MassModel
 
 
@@ -33,6 +44,9 @@ class Shop:
         self.tokens = Tokens()
         self.incidents = Incidents()
         self.commands = Commands()
+        self.records = Records()
+        self.forgotten: set[ShopperId] = set()
+        """Pseudonyms of those who were."""
         self.books = Books()
         self.counts = Counts()
         self.masses = MassModel()
@@ -141,6 +155,11 @@ _APPLY: dict[type, tuple[_Apply, ...]] = {
     facts.LaneReleased: (),
     facts.IncidentRaised: (lambda shop, event, at_ms: shop.incidents.raised(event, at_ms),),
     facts.IncidentResolved: (lambda shop, event, _: shop.incidents.resolved(event),),
-    facts.ShopperForgotten: (),  # earlier facts are not what they were: see Shop.rename
+    facts.RecordAsked: (lambda shop, event, at_ms: shop.records.was_asked(event, at_ms),),
+    facts.RecordKept: (lambda shop, event, at_ms: shop.records.was_kept(event, at_ms),),
+    facts.RecordFailed: (lambda shop, event, at_ms: shop.records.has_failed(event, at_ms),),
+    facts.RecordDropped: (lambda shop, event, _: shop.records.was_dropped(event),),
+    # Earlier facts are not what they were: see Shop.rename.
+    facts.ShopperForgotten: (lambda shop, event, _: shop.forgotten.add(event.shopper),),
 }
 """Which folds a fact goes to. A test holds it against StoreEvent, so that no type is missing."""

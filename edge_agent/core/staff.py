@@ -20,6 +20,8 @@ class Duty(StrEnum):
     RESOLVE_ALARM = "resolve an alarm"
     EXPLAIN_WEIGHT = "explain a weight"
     WITHDRAW_CART = "withdraw or restore a cart"
+    SEE_RECORDS = "ask a cart for its record"
+    """And look at it: there are pictures of hands in it."""
 
 
 class StaffMember(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +32,7 @@ class StaffMember(msgspec.Struct, frozen=True, kw_only=True):
 
 _DUTIES: dict[Role, frozenset[Duty]] = {
     Role.VIEWER: frozenset(),
-    Role.ATTENDANT: frozenset({Duty.RESOLVE_ALARM, Duty.EXPLAIN_WEIGHT}),
+    Role.ATTENDANT: frozenset({Duty.RESOLVE_ALARM, Duty.EXPLAIN_WEIGHT, Duty.SEE_RECORDS}),
     Role.MANAGER: frozenset(Duty),
 }
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, OrderNumber
+from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, OrderNumber, RecordId, SessionId, StaffId
 from cart_protocol.money import Money
 
 
@@ -81,6 +81,43 @@ class PhoneView(msgspec.Struct, frozen=True, kw_only=True):
     observed_us: int = 0
 
 
+class RecordCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What staff can do about a cart's record from a cart or an alarm. Without `record` it was not asked for yet."""
+
+    record: RecordId | None = None
+    stage: str = ""
+    """asked, kept or failed."""
+
+
+class RecordView(msgspec.Struct, frozen=True, kw_only=True):
+    """A cart's record: asked for, kept or failed (`stage`)."""
+
+    revision: int
+    record: RecordId
+    cart: CartId
+    stage: str
+    session: SessionId | None
+    from_ms: int
+    until_ms: int
+    """What was asked for: a session, or a span of the cart's time."""
+    asked_by: StaffId
+    asked_ms: int
+    order_number: OrderNumber | None
+    shopper_here: bool
+    """The session goes on: a later record would tell more."""
+    cart_online: bool
+    parts_here: int
+    parts: int
+    """How many parts there are; 0 while the cart has not said."""
+    size: int
+    has_picture: bool
+    sha256: str
+    kept_ms: int
+    kept_until_ms: int
+    sentence: str
+    """Why there is none."""
+
+
 class CartCard(msgspec.Struct, frozen=True, kw_only=True):
     """A cart on the console. `state`: free, shopping, paying, paid, faulty, charging, withdrawn or offline."""
 
@@ -97,6 +134,8 @@ class CartCard(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     committed: int
     """Last committed seq."""
+    record: RecordCard | None = None
+    """Of its newest session; None while it had none."""
 
 
 class LaneCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +172,8 @@ class IncidentCard(msgspec.Struct, frozen=True, kw_only=True):
     """Resolved by letting the shopper through."""
     may_let_through: bool = False
     """The order still waits at its lane, so staff may check the goods and let it through."""
+    record: RecordCard | None = None
+    """Of the cart that it is about; None where it is about none."""
 
 
 class LevelCard(msgspec.Struct, frozen=True, kw_only=True):

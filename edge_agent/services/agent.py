@@ -20,6 +20,7 @@ from edge_agent.ports import Acquirer, CartLink, Journal, LaneDevices, StoreRoom
 from edge_agent.services import gauges
 from edge_agent.services.bind import Bind
 from edge_agent.services.counter import Counter
+from edge_agent.services.fetch_records import FetchRecords
 from edge_agent.services.fleet import Fleet
 from edge_agent.services.ingest import Ingest
 from edge_agent.services.lane import Lane
@@ -74,6 +75,10 @@ class Agent:
         self._prices = PublishPrices(link, self.recorder, sign)
         self.ingest.on_up(self._prices.announce)
         self._fleet = Fleet(link, self.recorder, self.presence, clock)
+        self._fetch_records = FetchRecords(
+            link, self.recorder, self.presence, clock, limits=limits, has_room=lambda: not self.levels.door_closed
+        )
+        self.ingest.on_record(self._fetch_records.heard)
         self._bind = Bind(self.recorder, self.presence, new_id, binding_idle_s)
         self.settle = Settle(
             self.recorder, acquirer, new_id,
@@ -87,7 +92,8 @@ class Agent:
         ]
         self.counter = Counter(
             name, self.recorder, presence=self.presence, ingest=self.ingest, new_id=new_id,
-            levels=self.levels, lane_cards=self._lane_cards, pay_patience_s=acquirer_timeout_s + _PAY_MARGIN_S,
+            levels=self.levels, fetch_records=self._fetch_records, lane_cards=self._lane_cards,
+            pay_patience_s=acquirer_timeout_s + _PAY_MARGIN_S,
         )  # fmt: skip
 
         self.levels.watch(gauges.payments(limits), lambda: len(self.recorder.shop.tenders.all_in_doubt()))
@@ -107,8 +113,9 @@ class Agent:
                 tasks.create_task(service, name=name)
                 for name, service in (
                     ("ingest", self.ingest.run()), ("fleet", self._fleet.run()), ("bind", self._bind.run()),
-                    ("levels", self.levels.run()), ("prices", self._prices.run()),
-                    ("settle", self.settle.run()), *((f"lane {lane.lane}", lane.run()) for lane in self.lanes),
+                    ("levels", self.levels.run()), ("prices", self._prices.run()), ("settle", self.settle.run()),
+                    ("records", self._fetch_records.run()),
+                    *((f"lane {lane.lane}", lane.run()) for lane in self.lanes),
                 )
             ]  # fmt: skip
             await self._stopping.wait()

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from cart_protocol.ids import CartId, IncidentId, OrderId, ShopperId, StaffId
-from edge_agent.core import binding, command, console_picture, erasure, incident, order, payment, picture
+from cart_protocol.ids import CartId, IncidentId, OrderId, RecordId, ShopperId, StaffId
+from edge_agent.core import binding, cart_record, command, console_picture, erasure, incident, order, payment, picture
 from edge_agent.core.events import NewId, StoreEvent
-from edge_agent.core.folds import Order, Stage, TenderState
+from edge_agent.core.folds import About, Order, Stage, TenderState
 from edge_agent.core.picture import Surroundings
-from edge_agent.core.refusals import NoRoomError, PaymentRefusedError
-from edge_agent.core.views import ConsoleView, LaneCard, PhoneView
+from edge_agent.core.refusals import NoRoomError, PaymentRefusedError, StaffRefusedError
+from edge_agent.core.views import ConsoleView, LaneCard, PhoneView, RecordView
+from edge_agent.services.fetch_records import FetchRecords
 from edge_agent.services.ingest import Ingest
 from edge_agent.services.levels import Levels
 from edge_agent.services.presence import Presence
@@ -33,6 +34,7 @@ class Counter:
 
     def __init__(
         self, store: str, recorder: Recorder, *, presence: Presence, ingest: Ingest, levels: Levels,
+        fetch_records: FetchRecords,
         new_id: NewId, lane_cards: Callable[[], tuple[LaneCard, ...]], pay_patience_s: float,
     ) -> None:  # fmt: skip
         self._store = store
@@ -40,6 +42,7 @@ class Counter:
         self._presence = presence
         self._ingest = ingest
         self._levels = levels
+        self._fetch_records = fetch_records
         self._new_id = new_id
         self._lane_cards = lane_cards
         self._pay_patience_s = pay_patience_s
@@ -174,6 +177,35 @@ class Counter:
             lambda shop, now_ms: command.explain_weight(shop, cart, staff, now_ms=now_ms, new_id=self._new_id)
         )
 
+    async def ask_cart(self, cart: CartId, staff: StaffId) -> RecordId:
+        """Have a cart send what it recorded of its newest session; return where that is, or will be.
+
+        Raises:
+            StaffRefusedError: unknown-cart, no-session, forgotten or too-many.
+        """
+        await self._wish(lambda shop, _: cart_record.ask_cart(shop, cart, staff, self._new_id))
+        return self._newest(cart_record.of_cart(self._recorder.shop, cart))
+
+    async def ask_about(self, incident_id: IncidentId, staff: StaffId) -> RecordId:
+        """Have the cart that an alarm is about send what it recorded of it.
+
+        Raises:
+            StaffRefusedError: unknown-incident, no-cart, forgotten or too-many.
+        """
+        await self._wish(lambda shop, _: cart_record.ask_about(shop, incident_id, staff, self._new_id))
+        shop = self._recorder.shop
+        return self._newest(cart_record.of_incident(shop, shop.incidents.by_id[incident_id]))
+
+    async def ask_again(self, record: RecordId, staff: StaffId) -> RecordId:
+        """Have the same record sent once more; the one that is here stays until then.
+
+        Raises:
+            StaffRefusedError: unknown-record, forgotten or too-many.
+        """
+        known = self._recorder.shop.records.by_id.get(record)
+        await self._wish(lambda shop, _: cart_record.ask_again(shop, record, staff, self._new_id))
+        return self._newest(known.about if known else None)
+
     # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def phone(self, shopper: ShopperId) -> PhoneView:
@@ -192,6 +224,21 @@ class Counter:
             ),
             levels=self._levels.cards(),
         )  # fmt: skip
+
+    def record(self, record: RecordId) -> RecordView | None:
+        """Return what is known of a cart's record; None where it is not here (any more)."""
+        parts, days = self._fetch_records.parts(record), self._fetch_records.days
+        return console_picture.record_view(self._recorder.shop, record, self._around(), parts=parts, days=days)
+
+    async def record_picture(self, record: RecordId) -> bytes:
+        """Return the picture of a record (PNG), nothing where there is none."""
+        body, picture = await self._body_of(record)
+        return body[:picture]
+
+    async def record_file(self, record: RecordId) -> bytes:
+        """Return the file that `cart-firmware replay` reads, nothing where there is none."""
+        body, picture = await self._body_of(record)
+        return body[picture:]
 
     async def wait_for_change(self, revision: int, shopper: ShopperId | None = None) -> int:
         """Return the shop's revision once it is above `revision`. May be cancelled at any time.
@@ -233,6 +280,18 @@ class Counter:
     def _refuse_when_full(self) -> None:
         if self._recorder.full:
             raise NoRoomError
+
+    def _newest(self, about: About | None) -> RecordId:
+        known = self._recorder.shop.records.about(about) if about else None
+        if known is None:
+            raise StaffRefusedError("unknown-record", "This record is not here any more.")
+        return known.asked.record
+
+    async def _body_of(self, record: RecordId) -> tuple[bytes, int]:
+        known = self._recorder.shop.records.by_id.get(record)
+        if known is None or known.kept is None:
+            return b"", 0
+        return await self._recorder.record(record), known.kept.picture
 
     def _order_of(self, shopper: ShopperId) -> Order:
         shop = self._recorder.shop

@@ -17,6 +17,8 @@ from cart_protocol.messages import (
     CartMessage,
     Presence,
     Recorded,
+    RecordPart,
+    RecordUnavailable,
     Refusal,
     Snapshot,
     SnapshotRequest,
@@ -68,6 +70,7 @@ class Ingest:
         self._new_id = new_id
         self._most_strangers = most_strangers
         self._on_up: list[Callable[[], None]] = []
+        self._hear_record: Callable[[CartId, RecordPart | RecordUnavailable], None] = lambda *_: None
         self._reports: list[_Report] = []
         """Accepted and not yet handed over."""
         self._exchanges = {
@@ -80,6 +83,10 @@ class Ingest:
     def on_up(self, announce: Callable[[], None]) -> None:
         """Have `announce` called whenever the broker accepts us: retained state is a cache and is published anew."""
         self._on_up.append(announce)
+
+    def on_record(self, hear: Callable[[CartId, RecordPart | RecordUnavailable], None]) -> None:
+        """Have `hear` told of what carts answer when they are asked for their records."""
+        self._hear_record = hear
 
     def took_over(self, positions: Mapping[CartId, tuple[int, int]]) -> None:
         """Go on with further carts where their streams are committed."""
@@ -149,10 +156,14 @@ class Ingest:
             self.strangers.unknown_fields += len(heard.unknown_fields)
             self._log.warning("unknown-fields", cart=heard.cart, fields=heard.unknown_fields)
         match heard.message:
-            case Presence(online=online, low_on=low_on):
+            case Presence(online=online, low_on=low_on, sends_records=sends_records):
                 self._presence.said(heard.cart, online=online)
                 if online:
+                    self._presence.can(heard.cart, send_records=sends_records)
                     self._low_on(heard.cart, low_on)
+                return
+            case RecordPart() | RecordUnavailable():
+                self._hear_record(heard.cart, heard.message)
                 return
             case Birth():
                 self._presence.said(heard.cart, online=True)

@@ -12,6 +12,8 @@ class Presence:
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
         self._present: set[CartId] = set()
+        self.sends_records: set[CartId] = set()
+        """Carts whose software can be asked for the flight recorder's records."""
         self.broker_online = False
 
     @property
@@ -26,6 +28,13 @@ class Presence:
         else:
             self._present.discard(cart)
         self._changes.bump([cart])
+
+    def can(self, cart: CartId, *, send_records: bool) -> None:
+        """Note what a cart that is online says of its software."""
+        if send_records:
+            self.sends_records.add(cart)
+        else:
+            self.sends_records.discard(cart)
 
     def broker(self, *, online: bool) -> None:
         if online != self.broker_online:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import msgspec
 import structlog
 
 from cart_protocol.host.clock import Clock
-from cart_protocol.ids import CartId, ShopperId
+from cart_protocol.ids import CartId, RecordId, ShopperId
 from edge_agent.core import erasure
 from edge_agent.core.concerned import concerned
 from edge_agent.core.events import CartReported, CartSnapshotAdopted, Fact, StoreEvent
@@ -49,11 +49,10 @@ class _Posted(msgspec.Struct, frozen=True):
     items: Sequence[Any]
 
 
-class _Erasure(msgspec.Struct, frozen=True):
-    """A shopper to be forgotten, and who waits for it."""
+class _Apart(msgspec.Struct, frozen=True):
+    """Something that is written between two groups, alone, and who waits for it; `act` returns what happened."""
 
-    shopper: ShopperId
-    pseudonym: ShopperId
+    act: Callable[[], Awaitable[list[Fact]]]
     answer: _Answer
 
 
@@ -106,7 +105,7 @@ class Recorder:
         self._journal = journal
         self._clock = clock
         self._queue: asyncio.Queue[_Submitted | _Posted] = asyncio.Queue()
-        self._erasures: deque[_Erasure] = deque()
+        self._apart: deque[_Apart] = deque()
         self._takings: deque[_Taking] = deque()
         self._listeners: list[AfterCommit] = []
         self._stopped = False
@@ -150,6 +149,10 @@ class Recorder:
         """Return the (epoch, seq) up to which each cart's stream is committed."""
         return self._journal.positions()
 
+    async def record(self, record: RecordId) -> bytes:
+        """Return the bytes of a cart's record, read beside what is being written."""
+        return await asyncio.to_thread(self._journal.record, record)
+
     def listen(self, after_commit: AfterCommit) -> None:
         self._listeners.append(after_commit)
 
@@ -173,12 +176,24 @@ class Recorder:
             ErasureRefusedError, NoRoomError: nothing was changed.
             RecorderStoppedError: the journal failed.
         """
+        await self._between_groups(lambda: self._erased(shopper, pseudonym))
+
+    async def keep(self, decide: Decide, parts: Sequence[bytes]) -> tuple[StoreEvent, ...]:
+        """Return what `decide` decided once it is durable, and with it the bytes of the cart's record that it keeps.
+
+        Raises:
+            NoRoomError: nothing was recorded; unlike a submitted decision it is not tried again.
+            RecorderStoppedError: the journal failed.
+        """
+        return await self._between_groups(lambda: self._kept(decide, parts))
+
+    async def _between_groups(self, act: Callable[[], Awaitable[list[Fact]]]) -> tuple[StoreEvent, ...]:
         if self._stopped:
             raise RecorderStoppedError("the journal cannot be written; the agent is ending")
         answer: _Answer = asyncio.get_running_loop().create_future()
-        self._erasures.append(_Erasure(shopper, pseudonym, answer))
+        self._apart.append(_Apart(act, answer))
         self.post_each(lambda *_: (), ())  # wakes the loop
-        await answer
+        return await answer
 
     def post(self, decide: Decide) -> None:
         """Queue a decision nobody waits for; listeners hear of its facts after the commit."""
@@ -213,8 +228,8 @@ class Recorder:
         try:
             while True:
                 await self._turn(turn_s)
-                while self._erasures:
-                    await self._erase(self._erasures.popleft())
+                while self._apart:
+                    await self._do_apart(self._apart.popleft())
                 while self._takings:
                     await self._take(self._takings.popleft())
                 progress()
@@ -261,10 +276,10 @@ class Recorder:
                 await asyncio.sleep(0)
             self._decide(self._queue.get_nowait(), group)
 
-    async def _erase(self, asked: _Erasure) -> None:
-        """Rewrite the journal, and then memory as the journal's fold. Between groups: no decision sees half of it."""
+    async def _do_apart(self, asked: _Apart) -> None:
+        """Write what has to be alone: first the journal, then memory. Between groups: no decision sees half of it."""
         try:
-            facts = await self._erased(asked.shopper, asked.pseudonym)
+            facts = await asked.act()
         except RefusedError as refusal:
             if not asked.answer.done():
                 asked.answer.set_exception(refusal)
@@ -276,6 +291,19 @@ class Recorder:
             asked.answer.set_result(tuple(fact.event for fact in facts))
         if facts:
             self._publish(facts)
+
+    async def _kept(self, decide: Decide, parts: Sequence[bytes]) -> list[Fact]:
+        now_ms = self.time.now_ms()
+        facts = [Fact(now_ms, event) for event in decide(self.shop, now_ms)]
+        if not facts:
+            return []
+        try:
+            await self._on_thread(self._journal.keep, facts, parts)
+        except JournalFullError as error:
+            raise NoRoomError from error
+        for fact in facts:
+            self.shop.evolve(fact)
+        return facts
 
     async def _erased(self, shopper: ShopperId, pseudonym: ShopperId) -> list[Fact]:
         now_ms = self.time.now_ms()
@@ -384,8 +412,8 @@ class Recorder:
         return found
 
     def _refuse_waiting(self) -> None:
-        for erasing in self._erasures:
-            _fail(erasing.answer)
+        for apart in self._apart:
+            _fail(apart.answer)
         while not self._queue.empty():
             asked = self._queue.get_nowait()
             if isinstance(asked, _Submitted):

@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from cart_protocol.host.clock import Clock
 from edge_agent.store.database import JournalError, look, open_engine, open_writer, shown
-from edge_agent.store.schema import CART, ENTRY, HEAD, READ_TABLES
+from edge_agent.store.schema import CART, CART_RECORD, ENTRY, HEAD, READ_TABLES
 from edge_agent.store.verify import verify
 from edge_agent.store.writer import DatabaseError, How, Statement, Writer, quoted
 
@@ -25,7 +25,7 @@ JOURNAL = "journal.sqlite"
 MANIFEST = "manifest.json"
 _FORMAT = 1
 _ROWS = 2_000
-_TABLES = (ENTRY, *READ_TABLES)
+_TABLES = (ENTRY, *READ_TABLES, CART_RECORD)
 
 
 class BackupError(Exception):

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import msgspec
 
-from cart_protocol.ids import CartId, ShopperId
+from cart_protocol.ids import CartId, RecordId, ShopperId
 from edge_agent.core.events import (
     Fact,
     IncidentRaised,
@@ -24,6 +24,7 @@ from edge_agent.core.events import (
 )
 from edge_agent.core.partition import Routes, partition_of
 from edge_agent.ports import JournalFullError
+from edge_agent.store.cart_records import body_of, carry_out
 from edge_agent.store.database import JournalError, open_writer, shown
 from edge_agent.store.erasure import erase, make_certain, scrub
 from edge_agent.store.projections import Changes
@@ -67,7 +68,7 @@ class SqlJournal:
     """
 
     def __init__(self, address: str, share: Share | None = None) -> None:
-        self._address = shown(address)
+        self._address, self._reached_at = shown(address), address
         self._share = share or Share()
         self._fences = dict(self._share.fences)
         self._routes = Routes(self._share.partitions) if self._share.partitions > 1 else None
@@ -106,11 +107,29 @@ class SqlJournal:
         self._commit(facts, {}, first=lambda: erase(self._writer, shopper, pseudonym, streams))
         return not isinstance(self._writer, SqliteWriter) or scrub(self._writer, shopper)
 
+    def keep(self, facts: Sequence[Fact], parts: Sequence[bytes]) -> None:
+        """Append `facts` together with the bytes of the cart's record that one of them keeps, all or nothing.
+
+        Raises:
+            JournalError: as `append`; nothing was changed.
+        """
+        self._commit(facts, {}, parts=parts)
+
+    def record(self, record: RecordId) -> bytes:
+        """Return the bytes of a cart's record, none where there is no such; from any thread, beside everything else.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        return body_of(self._reached_at, record)
+
     def _commit(
         self,
         facts: Sequence[Fact],
         positions: Mapping[CartId, tuple[int, int]],
+        *,
         first: Callable[[], None] | None = None,
+        parts: Sequence[bytes] = (),
     ) -> int:
         ends = dict(self._ends)
         rows = self._rows(facts, ends)
@@ -127,6 +146,7 @@ class SqlJournal:
                 if rows:
                     self._writer.write(_ADD, rows)
                 changes.write(self._writer)
+                carry_out(self._writer, facts, parts)
         except DatabaseError as error:
             if error.no_room:
                 raise JournalFullError(f"journal {self._address}: {error}; make room on its disk") from error

@@ -1,5 +1,7 @@
 """The journal's tables. `entry` is the truth; READ_TABLES are projected from it, `lease` says who may write.
 
+`cart_record` holds bytes that an entry only names.
+
 Text has no length here and numbers are 64 bits wide: PostgreSQL would refuse what is longer, for ever, and with it the
 agent that was told it by a cart.
 
@@ -19,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in migrations/versions: what a database must be at to be opened without Alembic."""
 
 METADATA = MetaData(
@@ -141,6 +143,15 @@ LEASE = Table(
     Column("expires", DateTime(timezone=True), nullable=False),
 )  # fmt: skip
 """Who writes a partition, up to when by the database's clock, and under which fence: it grows with every new owner."""
+
+CART_RECORD = Table(
+    "cart_record", METADATA,
+    Column("record", Text, primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)  # fmt: skip
+"""What carts sent of their flight recorders, in parts as they came. The entries say which there are and their SHA-256;
+the bytes stand nowhere else."""
 
 READ_TABLES = (POSITION, CART, SHOP_ORDER, ORDER_LINE, TENDER, TOKEN, INCIDENT)
 """What can be made anew from the entries."""

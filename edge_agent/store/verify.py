@@ -16,12 +16,15 @@ from edge_agent.core.events import (
     CartReported,
     CartSnapshotAdopted,
     Fact,
+    RecordDropped,
+    RecordKept,
     StoreEvent,
     UnreadableFactError,
     decode,
     kind_of,
     stream_of,
 )
+from edge_agent.store import cart_records
 from edge_agent.store.database import JournalError, Look, look, shown
 from edge_agent.store.projections import Changes, ProjectionError
 from edge_agent.store.schema import READ_TABLES
@@ -58,6 +61,7 @@ def verify(address: str) -> Report:
         if whole:
             for table in READ_TABLES:
                 findings += _differences(seen, table)
+            findings += cart_records.differences(seen.writer, log.records)
         else:
             findings.append("the read tables were not compared, since the log cannot be followed to its end")
         return Report(entries=log.entries, ends=log.ends, findings=tuple(findings))
@@ -88,6 +92,8 @@ class _Log:
         self.entries = 0
         self.ends: dict[int, int] = {}
         self.findings: list[str] = []
+        self.records: dict[str, RecordKept] = {}
+        """Carts' records that must be there."""
         self._fence = 0
         self._streams: dict[str, tuple[int, int]] = {}
 
@@ -125,6 +131,10 @@ class _Log:
                 self._streams[cart] = (epoch, recorded.seq)
             case CartSnapshotAdopted(cart=cart, position=position):
                 self._streams[cart] = (position.epoch, position.seq)
+            case RecordKept(record=record):
+                self.records[record] = event
+            case RecordDropped(record=record):
+                self.records.pop(record, None)
 
 
 def _fold(writer: Writer, log: _Log) -> bool:

@@ -19,6 +19,7 @@ from edge_agent.web.desk import CounterDesk, NoticeDesk, StaffRoll
 from edge_agent.web.doorkeeper import MOST_BODY_BYTES, Asking, DeniedError, Doorkeeper, wants_json
 from edge_agent.web.pages import Pages
 from edge_agent.web.phone import Elsewhere, PhoneController, PhonePages
+from edge_agent.web.records import RecordController, RecordPages
 from edge_agent.web.serve import serve
 from edge_agent.web.sessions import PhoneSessions, StaffSessions
 from edge_agent.web.sign_in import SignIn, SignInController
@@ -94,7 +95,14 @@ def create_app(
         doorkeeper.admit(request)
 
     return Litestar(
-        route_handlers=[PhoneController, SignInController, ConsoleController, acquirer_notice, _assets],
+        route_handlers=[
+            PhoneController,
+            SignInController,
+            ConsoleController,
+            RecordController,
+            acquirer_notice,
+            _assets,
+        ],
         before_request=admit,
         before_send=[_secure_headers if secure else _headers],
         exception_handlers={DeniedError: faults.denied, HTTPException: faults.wrong, Exception: faults.failed},
@@ -112,6 +120,7 @@ def create_app(
                 "pages": pages,
                 "phone_pages": phone,
                 "console_pages": console,
+                "record_pages": RecordPages(console, pages),
                 "sign_in": sign_in,
                 "notice_desk": notice_desk,
                 "doorkeeper": doorkeeper,

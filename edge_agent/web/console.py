@@ -10,7 +10,7 @@ from litestar import Controller, Response, get, post
 from litestar.enums import MediaType
 from litestar.response import Redirect, Stream
 
-from cart_protocol.ids import CartId, IncidentId, InvalidIdError, StaffId, cart_id
+from cart_protocol.ids import CartId, IncidentId, InvalidIdError, RecordId, StaffId, cart_id
 from edge_agent.core.refusals import RefusedError
 from edge_agent.core.staff import Duty, may
 from edge_agent.core.views import ConsoleView
@@ -95,23 +95,34 @@ class ConsolePages:
         html = self._pages.render("console_view.html", **self._names(session, view))
         return Picture(revision=view.revision, content=html, html=lambda: html)
 
-    async def command(self, request: Asking, duty: Duty, act: Callable[[StaffId], Awaitable[None]]) -> Response[Any]:
-        """Run one command of a person whose role allows it, and answer in the asker's language."""
+    def allowed(self, request: Asking, duty: Duty) -> tuple[StaffSession, StaffId]:
+        """Return the session of somebody whose role allows this, or raise DeniedError 401 or 403."""
         session = self.signed_in(request)
-        await self.sign_in.admit(request)
         member = session.member
         if member is None or not may(member.role, duty):
             _log.warning("role refused", staff=member.staff if member else "", duty=duty)
             raise DeniedError(403, "not-allowed", f"Your role may not {duty}. Ask a colleague who may.")
+        return session, member.staff
+
+    async def command(
+        self, request: Asking, duty: Duty, act: Callable[[StaffId], Awaitable[RecordId | None]]
+    ) -> Response[Any]:
+        """Run one command of a person whose role allows it, and answer in the asker's language.
+
+        A person is led back to the console, or to the record that `act` returns.
+        """
+        self.signed_in(request)
+        await self.sign_in.admit(request)
+        session, staff = self.allowed(request, duty)
         try:
-            await act(member.staff)
+            record = await act(staff)
         except RefusedError as refusal:
             if wants_json(request):
                 return Response({"reason": refusal.reason, "sentence": refusal.sentence}, status_code=409)
             return self.page(session, notice=refusal.sentence, status=409)
-        return (
-            Response({"done": True}, status_code=200) if wants_json(request) else Redirect("/console", status_code=303)
-        )
+        if wants_json(request):
+            return Response({"done": True, "record": record} if record else {"done": True}, status_code=200)
+        return Redirect(f"/console/records/{record}" if record else "/console", status_code=303)
 
     def _names(self, session: StaffSession, view: ConsoleView) -> dict[str, Any]:
         member = session.member
@@ -134,6 +145,7 @@ class ConsolePages:
             "levels_unsaid": [each for each in view.levels if each.tide == "limit" and each.name not in causes],
             "may_resolve": member and may(member.role, Duty.RESOLVE_ALARM),
             "may_explain": member and may(member.role, Duty.EXPLAIN_WEIGHT),
+            "may_see_records": member and may(member.role, Duty.SEE_RECORDS),
             "may_withdraw": member and may(member.role, Duty.WITHDRAW_CART),
         }
 
@@ -190,6 +202,17 @@ class ConsoleController(Controller):
     async def explain(self, request: Asking) -> Response[Any]:
         pages, cart = _pages(request), _cart_of(request)
         return await pages.command(request, Duty.EXPLAIN_WEIGHT, lambda staff: pages.desk.explain_weight(cart, staff))
+
+    @post("/console/carts/{cart:str}/record", include_in_schema=False)
+    async def ask_cart(self, request: Asking) -> Response[Any]:
+        pages, cart = _pages(request), _cart_of(request)
+        return await pages.command(request, Duty.SEE_RECORDS, lambda staff: pages.desk.ask_cart(cart, staff))
+
+    @post("/console/incidents/{incident:str}/record", include_in_schema=False)
+    async def ask_about(self, request: Asking) -> Response[Any]:
+        pages = _pages(request)
+        incident = IncidentId(request.path_params["incident"][:64])
+        return await pages.command(request, Duty.SEE_RECORDS, lambda staff: pages.desk.ask_about(incident, staff))
 
     @post("/console/carts/{cart:str}/withdraw", include_in_schema=False)
     async def withdraw(self, request: Asking) -> Response[Any]:

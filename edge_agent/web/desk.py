@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from cart_protocol.ids import CartId, IncidentId, OrderId, ShopperId, StaffId
+from cart_protocol.ids import CartId, IncidentId, OrderId, RecordId, ShopperId, StaffId
 from edge_agent.core.staff import StaffMember
-from edge_agent.core.views import ConsoleView, PhoneView
+from edge_agent.core.views import ConsoleView, PhoneView, RecordView
 
 
 class CounterDesk(Protocol):
@@ -28,6 +28,20 @@ class CounterDesk(Protocol):
 
     async def set_withdrawn(self, cart: CartId, staff: StaffId, withdrawn: bool) -> None: ...
     async def explain_weight(self, cart: CartId, staff: StaffId) -> None: ...
+    async def ask_cart(self, cart: CartId, staff: StaffId) -> RecordId:
+        """Have a cart send the record of its newest session; return where that is, or will be."""
+
+    async def ask_about(self, incident: IncidentId, staff: StaffId) -> RecordId:
+        """Have the cart that an alarm is about send its record of it."""
+
+    async def ask_again(self, record: RecordId, staff: StaffId) -> RecordId: ...
+    def record(self, record: RecordId) -> RecordView | None:
+        """Return what is known of a record; None where it is not here (any more)."""
+
+    async def record_picture(self, record: RecordId) -> bytes:
+        """Return the picture (PNG) of a record, nothing where there is none; likewise the file for `replay`."""
+
+    async def record_file(self, record: RecordId) -> bytes: ...
     def phone(self, shopper: ShopperId) -> PhoneView: ...
     def console(self) -> ConsoleView: ...
     async def wait_for_change(self, revision: int, shopper: ShopperId | None = None) -> int:

@@ -37,7 +37,7 @@ class Pages:
             auto_reload=False,
         )
         self._jinja.globals.update(store=store_name, asset=self._address, qr=qr)
-        self._jinja.filters.update(clock=clock, ago=ago, words=words)
+        self._jinja.filters.update(clock=clock, moment=moment, ago=ago, words=words, bytes=in_bytes)
 
     def render(self, template: str, **names: object) -> str:
         return self._jinja.get_template(template).render(**names)
@@ -60,6 +60,16 @@ def qr(text: str, label: str) -> Markup:
 def clock(at_ms: int) -> str:
     """Return the time of day at the store, '14:05'."""
     return datetime.fromtimestamp(at_ms / 1_000, tz=UTC).astimezone().strftime("%H:%M")
+
+
+def moment(at_ms: int) -> str:
+    """Return day and time at the store, '29 November 2026, 14:05'."""
+    return datetime.fromtimestamp(at_ms / 1_000, tz=UTC).astimezone().strftime("%-d %B %Y, %H:%M")
+
+
+def in_bytes(size: int) -> str:
+    """Return a size as people read it, '38 kB' or '1.4 MB'."""
+    return f"{size / 1e6:.1f} MB" if size >= 950_000 else f"{max(1, round(size / 1e3))} kB"
 
 
 def ago(then_ms: int, now_ms: int) -> str:
