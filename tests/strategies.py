@@ -34,6 +34,8 @@ def _values(info: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - on
             return st.integers(-_GREATEST if least is None else least, _GREATEST if most is None else most)
         case inspect.StrType():
             return st.text(max_size=20)
+        case inspect.BytesType():
+            return st.binary(max_size=20)
         case inspect.EnumType(cls=cls):
             return st.sampled_from(list(cls))
         case inspect.StructType(cls=cls, fields=fields):

@@ -284,7 +284,7 @@ def a_record(record: RecordId, cart: CartId, staff: StaffId) -> RecordView:
     return RecordView(
         revision=0, record=record, cart=cart, stage="asked", session=SessionId("s1"), from_ms=0, until_ms=0,
         asked_by=staff, asked_ms=now_ms, order_number=OrderNumber("40125-6"), shopper_here=False, cart_online=True,
-        parts_here=0, parts=0, size=0, has_picture=False, sha256="", kept_ms=0, kept_until_ms=0, sentence="",
+        parts_here=0, parts=0, file_size=0, has_picture=False, kept_ms=0, kept_until_ms=0, sentence="",
     )  # fmt: skip
 
 

@@ -123,6 +123,6 @@ def record_view(
         from_ms=asked.from_ms, until_ms=asked.until_ms, asked_by=asked.staff, asked_ms=known.asked_ms,
         order_number=order.placed.number if order else None, shopper_here=bound is not None and bound.live,
         cart_online=asked.cart in around.online, parts_here=parts[0], parts=parts[1],
-        size=kept.size if kept else 0, has_picture=bool(kept and kept.picture), sha256=kept.sha256 if kept else "",
+        file_size=kept.size - kept.picture if kept else 0, has_picture=bool(kept and kept.picture),
         kept_ms=known.at_ms, kept_until_ms=known.at_ms + days * 86_400_000, sentence=known.sentence,
     )  # fmt: skip

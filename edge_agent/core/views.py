@@ -109,9 +109,9 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
     parts_here: int
     parts: int
     """How many parts there are; 0 while the cart has not said."""
-    size: int
+    file_size: int
+    """Bytes of the file for `replay`."""
     has_picture: bool
-    sha256: str
     kept_ms: int
     kept_until_ms: int
     sentence: str

@@ -11,6 +11,7 @@ import pytest
 import zxingcpp
 from playwright.async_api import Browser, Page, expect
 
+from cart_protocol.ids import RecordId
 from cart_protocol.money import Money
 from edge_agent.core.views import PhonePhase
 from tests.chromium import chromium
@@ -20,6 +21,15 @@ pytestmark = pytest.mark.browser
 
 PHONE = {"width": 390, "height": 844}
 SMALLEST_TARGET_PX = 44
+RECORD = RecordId("r1")
+A_PICTURE = bytes(cv2.imencode(".png", np.full((30, 40), 255, np.uint8))[1])
+RECORDS: dict[str, dict[str, object]] = {
+    "coming": {"parts_here": 3, "parts": 7},
+    "waiting": {"cart_online": False},
+    "kept": {"stage": "kept", "file_size": 1_400_000, "has_picture": True, "shopper_here": True},
+    "undrawn": {"has_picture": False},
+    "failed": {"stage": "failed", "sentence": "This cart's flight recorder is switched off: nothing was recorded."},
+}
 
 
 @pytest.fixture
@@ -212,6 +222,37 @@ async def test_staff_let_a_stopped_shopper_through(browser: Browser, shop: Shop,
     await page.close()
 
 
+async def test_staff_see_a_record_come_part_by_part_and_then_the_picture(
+    browser: Browser, shop: Shop, address: str, tmp_path: Path
+) -> None:
+    page = await browser.new_page()
+    await page.goto(f"{address}/console")
+    await page.fill("#name", "adam")
+    await page.fill("#password", OPEN_SESAME)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.locator("#record-alarm-i2").click()
+    await expect(page.get_by_role("heading", name="The cart is preparing its record")).to_be_visible()
+    await page.evaluate("window.sameDocument = true")
+    shop.desk.change_record(RECORD, parts_here=3, parts=7)
+    await expect(page.get_by_role("heading", name="3 of 7 parts")).to_be_visible()
+    shop.desk.bodies[RECORD] = (A_PICTURE, b"the file")
+    shop.desk.change_record(RECORD, stage="kept", file_size=38_000, has_picture=True)
+    picture = page.locator(".record-picture img")
+    await expect(picture).to_be_visible()
+    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
+    assert await page.evaluate("window.sameDocument") is True
+    async with page.expect_download() as started:
+        await page.locator("#file").click()
+    download = await started.value
+    assert download.suggested_filename == f"c1-{RECORD}.cartset"
+    await download.save_as(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"the file"
+    await page.locator("#again:not([aria-disabled])").click()
+    await expect(page.get_by_role("heading", name="The cart is preparing its record")).to_be_visible()
+    assert shop.desk.calls == ["ask about i2 adam", f"ask again {RECORD} adam"]
+    await page.close()
+
+
 # ── for everybody ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -278,5 +319,12 @@ async def test_every_screen_is_accessible_in_both_colour_schemes(
     await page.locator("#levels > summary").click()
     await page.locator(".levels").wait_for()
     await look("console")
+    await page.locator("#record-alarm-i2:not([aria-disabled])").click()
+    await page.locator(".record").wait_for()
+    for name, record in RECORDS.items():
+        shop.desk.bodies[RECORD] = (A_PICTURE, b"the file")
+        shop.desk.change_record(RECORD, **record)
+        await page.goto(f"{address}/console/records/{RECORD}")
+        await look(f"record {name}")
     await context.close()
     assert faults == {}

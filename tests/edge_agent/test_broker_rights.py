@@ -15,7 +15,16 @@ from paho.mqtt.properties import Properties
 
 from cart_protocol import topics
 from cart_protocol.ids import CartId, StoreId
-from cart_protocol.messages import Ack, Birth, Events, Presence, StoreBirth
+from cart_protocol.messages import (
+    Ack,
+    Birth,
+    Events,
+    Presence,
+    RecordPart,
+    RecordUnavailable,
+    RecordWanted,
+    StoreBirth,
+)
 from cart_protocol.topics import Direction
 from edge_agent.devices.authority import Authority, Credentials
 from tests.broker import STORE, Broker
@@ -151,6 +160,9 @@ def test_the_agent_reaches_a_cart_by_all_its_own_messages(arrive: Join) -> None:
     [
         topics.address(Events, STORE, _C2),
         topics.address(Presence, STORE, _C2),
+        topics.address(RecordPart, STORE, _C2),
+        topics.address(RecordUnavailable, STORE, _C2),
+        topics.address(RecordWanted, STORE, _C1),
         topics.address(Ack, STORE, _C1),
         topics.address(Ack, STORE, _C2),
         topics.address(StoreBirth, STORE),

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from cart_protocol.ids import CartId, RecordId, StaffId
 from edge_agent.core.staff import Role
 from edge_agent.store.staff import StaffFile, StaffFileError
 from tests.web_desk import OPEN_SESAME, SCAN_AGAIN, Shop, a_level, quick_hasher, staff_file
@@ -265,3 +266,47 @@ def test_a_damaged_staff_file_is_named(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(StaffFileError, match=r"staff\.json"):
         StaffFile(path, quick_hasher()).everyone()
+
+
+# ── records of carts ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("place", ["carts/c1", "incidents/i2"])
+async def test_who_may_not_see_records_neither_asks_nor_looks_and_sees_no_button(
+    shop: Shop, http: httpx.AsyncClient, place: str
+) -> None:
+    await sign_in(http, "vera")
+    assert "for its record" not in (await http.get("/console")).text
+    refused = await command(http, f"/console/{place}/record")
+    assert (refused.status_code, refused.json()["reason"]) == (403, "not-allowed")
+    assert shop.desk.calls == []
+    record = await shop.desk.ask_cart(CartId("c1"), StaffId("adam"))
+    shop.desk.bodies[record] = (b"picture", b"file")
+    for part in ("", "/stream", "/picture", "/file"):
+        answer = await http.get(f"/console/records/{record}{part}")
+        assert answer.status_code == 403
+        assert b"file" not in answer.content
+
+
+async def test_a_record_is_nobodys_who_is_not_signed_in(shop: Shop, http: httpx.AsyncClient) -> None:
+    record = await shop.desk.ask_cart(CartId("c1"), StaffId("adam"))
+    for part in ("", "/stream", "/picture", "/file"):
+        assert (await http.get(f"/console/records/{record}{part}")).status_code == 401
+
+
+async def test_an_attendant_asks_and_is_led_to_the_record(shop: Shop, http: httpx.AsyncClient) -> None:
+    await sign_in(http, "adam")
+    form = {"_csrf": await csrf_of(http, "/console")}
+    answer = await http.post("/console/incidents/i2/record", data=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/console/records/r1")
+    page = (await http.get("/console/records/r1")).text
+    assert "The cart is preparing its record" in page
+    assert (await http.get("/console/records/r1/picture")).status_code == 404
+    shop.desk.bodies[RecordId("r1")] = (b"\x89PNG", b"file")
+    shop.desk.change_record(RecordId("r1"), stage="kept", file_size=1_400_000, has_picture=True)
+    assert "1.4 MB" in (await http.get("/console/records/r1")).text
+    picture, file = await http.get("/console/records/r1/picture"), await http.get("/console/records/r1/file")
+    assert (picture.headers["Content-Type"], picture.content) == ("image/png", b"\x89PNG")
+    assert file.headers["Content-Disposition"] == 'attachment; filename="c1-r1.cartset"'
+    assert picture.headers["Cache-Control"] == file.headers["Cache-Control"] == "no-store"
+    assert (await http.get("/console/records/gone")).status_code == 404
