@@ -179,6 +179,14 @@ def issue_agent(
     typer.echo(f"{made}: made. Carry it to the other box. Now: systemctl reload mosquitto")
 
 
+@app.command("access-list")
+def access_list(config: Config) -> None:
+    """Write the broker's access list anew, after an update that brought new topics."""
+    store = store_id(read(config, Settings).identity.store)
+    made = store_folder.write_access_list(config.resolve().parent, store)
+    typer.echo(f"{made}: written. Now: systemctl reload mosquitto")
+
+
 @app.command()
 def revoke(
     name: Annotated[str, typer.Argument(help="Whose certificates: a cart's id.")],

@@ -203,7 +203,7 @@ def _words(kinds: list[type]) -> Iterator[str]:
 
 _PLAIN: dict[Any, str] = {
     str: "text", int: "integer", float: "number", bool: "true or false", type(None): "null", Path: "path",
-    dt.date: "date, YYYY-MM-DD",
+    dt.date: "date, YYYY-MM-DD", bytes: "bytes in base64",
 }  # fmt: skip
 _WIDEST = (1 << 63) - 1
 

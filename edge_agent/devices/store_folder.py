@@ -114,8 +114,17 @@ def issue_agent(folder: Path, name: str, store: StoreId, bundle: Path, clock: Cl
     bundle.mkdir(parents=True, exist_ok=True)
     bundle.chmod(_PRIVATE)
     _keep(issued, bundle)
-    write_secret(folder / "broker" / "access.txt", mosquitto.access_list(store, authority.agents()).encode())
+    _let_in(folder, store, authority)
     return bundle
+
+
+def write_access_list(folder: Path, store: StoreId, clock: Clock | None = None) -> Path:
+    """Write anew what the broker lets carts and agents say: an update may have added topics. Return the file.
+
+    Raises:
+        AuthorityError: there is no authority in `folder`.
+    """
+    return _let_in(folder, store, Authority.open(folder / "authority", clock or HostClock()))
 
 
 def revoke(folder: Path, common_name: str, clock: Clock | None = None) -> int:
@@ -128,6 +137,12 @@ def revoke(folder: Path, common_name: str, clock: Clock | None = None) -> int:
     revoked = authority.revoke(common_name)
     write_public(folder / "broker" / "revoked.pem", authority.revocation_list.read_bytes())
     return revoked
+
+
+def _let_in(folder: Path, store: StoreId, authority: Authority) -> Path:
+    file = folder / "broker" / "access.txt"
+    write_secret(file, mosquitto.access_list(store, authority.agents()).encode())
+    return file
 
 
 def _keep(issued: Credentials, folder: Path) -> None:

@@ -149,8 +149,10 @@ class FetchRecords:
         now_us = self._clock.monotonic_us()
         if transfer.over:
             return
-        if transfer.assembly.whole:
-            await self._keep(transfer)
+        if not self._has_room():
+            self._fail(transfer, "no-room", _NO_ROOM)
+        elif whole := transfer.assembly.whole:
+            await self._keep(transfer, *whole)
         elif transfer.asked.cart not in self._presence.online:
             transfer.online_us = transfer.next_us = 0
         else:
@@ -179,12 +181,8 @@ class FetchRecords:
             asked.cart,
         )  # fmt: skip
 
-    async def _keep(self, transfer: _Transfer) -> None:
-        whole, record = transfer.assembly.whole, transfer.asked.record
-        if whole is None or not self._has_room():
-            self._fail(transfer, "no-room", _NO_ROOM)
-            return
-        first, parts = whole
+    async def _keep(self, transfer: _Transfer, first: RecordPart, parts: Sequence[bytes]) -> None:
+        record = transfer.asked.record
         try:
             await self._recorder.keep(
                 lambda shop, _: cart_record.keep(shop, record, first, most=self._most_kept), parts

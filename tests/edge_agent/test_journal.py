@@ -1,5 +1,6 @@
 """The journal: one contract for every database. All or nothing, in order, durable, one writer, read tables included."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from cart_protocol.ids import (
     OrderId,
     OrderNumber,
     ProductId,
+    RecordId,
     Seq,
     SessionId,
     ShopperId,
@@ -42,6 +44,8 @@ from edge_agent.core.events import (
     IncidentResolved,
     OrderLine,
     OrderPlaced,
+    RecordDropped,
+    RecordKept,
     StoreEvent,
     TenderCaptured,
     TenderRefunded,
@@ -165,6 +169,25 @@ class Contract:
         with pytest.raises(ProjectionError, match="not there"):
             journal.append([fact(event)], {})
         assert list(journal.replay()) == []
+
+    def test_a_record_is_written_and_deleted_with_the_fact_that_says_so(
+        self, journal: SqlJournal, address: str
+    ) -> None:
+        parts = [bytes([number]) * 16_384 for number in range(120)] + [b"end"]
+        body = b"".join(parts)
+        kept = RecordKept(
+            record=RecordId("r1"), cart=C1, size=len(body), picture=3, sessions=(),
+            sha256=hashlib.sha256(body).hexdigest(),
+        )  # fmt: skip
+        journal.keep([fact(kept)], parts)
+        assert journal.record(RecordId("r1")) == body
+        assert verify(address).findings == ()
+        with pytest.raises(JournalError, match="nothing was written"):
+            journal.keep([fact(kept)], parts)
+        journal.append([fact(RecordDropped(record=RecordId("r1"), cart=C1, reason="expired"))], {})
+        assert journal.record(RecordId("r1")) == b""
+        assert rows(address, "SELECT * FROM cart_record") == []
+        assert verify(address).findings == ()
 
     def test_a_second_writer_is_stopped(self, journal: SqlJournal, address: str) -> None:
         with SqlJournal(address) as second:

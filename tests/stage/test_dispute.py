@@ -35,6 +35,7 @@ from edge_agent.services.agent import Agent
 from edge_agent.services.cart_link import MqttCartLink
 from edge_agent.store.backup import backup, restore
 from edge_agent.store.journal import SqlJournal
+from edge_agent.store.room import JournalRoom
 from edge_agent.store.verify import verify
 from sim.virtual_time import SeededDice, VirtualTimeLoop
 from sim.wires.air import Air, Station, Weather
@@ -93,6 +94,7 @@ class Dispute(Rig):
         self.air = Air(Random("air"), GOOD)
         self.database = f"sqlite:///{folder / 'store.db'}"
         self.limits = Limits()
+        self.room: JournalRoom | None = None
         self.records = True
         self.knows_records = True
         self.change: Callable[[RecordPart], RecordPart | None] = lambda part: part
@@ -107,7 +109,7 @@ class Dispute(Rig):
         self.agent = Agent(
             store=STORE, name="Corner shop", journal=self.journal, link=MqttCartLink(self._station, STORE),
             acquirer=Bank(), book=BOOK, clock=self.clock, new_id=self._mint.uuid, sign=KEY.sign,
-            verify=Verifier(KEY.public_key()).verify, limits=self.limits,
+            verify=Verifier(KEY.public_key()).verify, limits=self.limits, room=self.room,
         )  # fmt: skip
         self._serving = asyncio.create_task(self.agent.run())
         await asyncio.sleep(1)
@@ -549,6 +551,20 @@ def test_records_go_after_their_days_and_the_oldest_where_room_runs_out(tmp_path
         assert reasons == ["room", "expired", "expired"]
 
     tell(tmp_path, story, limits=Limits(records_mb=1, records_days=2))
+
+
+def test_a_store_short_of_room_fetches_none_and_says_so(tmp_path: Path) -> None:
+    async def story(shop: Dispute) -> None:
+        await shop.trip_and_back()
+        await shop.kill_store()
+        shop.limits = Limits(disk_floor_mb=10_000_000)
+        shop.room = JournalRoom(shop.database, 0)
+        await shop.open()
+        await asyncio.sleep(10)
+        assert "no room" in (await shop.until(await shop.ask(), "failed")).sentence
+        assert shop.sent == []
+
+    tell(tmp_path, story)
 
 
 def test_a_record_is_in_the_backup_and_damage_to_it_is_found(tmp_path: Path) -> None:
