@@ -118,7 +118,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """An alarm stands while more payments than this have no answer from the acquirer."""
     strangers: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """Carts that spoke and never reported anything; one more is not listened to."""
-    record_mb: Annotated[int, Meta(ge=1, le=64)] = 16
+    record_mb: Annotated[int, Meta(ge=1, le=64)] = 8
     """The largest record that is taken from a cart's flight recorder; four may be on their way, in memory."""
     records_mb: Annotated[int, Meta(ge=1, le=100_000)] = 512
     """What the records that are kept may take together; the oldest goes."""

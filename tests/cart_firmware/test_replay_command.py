@@ -1,5 +1,6 @@
 """`cart-firmware recording` and `cart-firmware replay`: what they say, draw and refuse."""
 
+import asyncio
 import datetime as dt
 import json
 import subprocess
@@ -14,6 +15,7 @@ from cart_firmware.core import recording
 from cart_firmware.core.recording import Bundle, Decided, SegmentWriter, read_segment
 from cart_firmware.devices.segment_ring import read
 from cart_firmware.screen.drawing import Box, Drawing, Line, Photograph, Words, png, svg
+from cart_firmware.screen.drawn_apart import drawn_apart
 from cart_firmware.screen.timeline import Timeline
 from cart_firmware.services.replay import replay
 from tests.cart_firmware.corner_shop import SESSION
@@ -75,6 +77,14 @@ def test_a_saved_record_is_replayed_and_drawn(tmp_path: Path) -> None:
     picture = cv2.imread(str(tmp_path / "t.png"))
     assert picture is not None
     assert picture.shape[1] == 2 * 1_240
+
+
+def test_a_record_is_drawn_apart_and_one_that_cannot_be_is_sent_without(tmp_path: Path) -> None:
+    picture = asyncio.run(drawn_apart(RECORD.read_bytes()))
+    assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape[1] == 2 * 1_240
+    differs = with_a_decision_less(tmp_path / "older.cartset")
+    assert asyncio.run(drawn_apart(differs.read_bytes())).startswith(b"\x89PNG")
+    assert asyncio.run(drawn_apart(b"no record")) == b""
 
 
 def test_a_difference_is_told_with_time_and_version_and_is_exit_status_one(tmp_path: Path) -> None:

@@ -46,6 +46,14 @@ def test_a_new_store_is_good_and_a_cart_gets_its_bundle(config: Path, tmp_path: 
     assert "1 certificates revoked" in revoked.stdout
 
 
+def test_after_an_update_the_broker_lets_the_new_topics_through(config: Path) -> None:
+    file = config.parent / "broker" / "access.txt"
+    whole = file.read_text()
+    file.write_text("\n".join(line for line in whole.splitlines() if "record" not in line))
+    written = edge_agent("access-list", "--config", config)
+    assert (written.returncode, file.read_text()) == (0, whole)
+
+
 def test_secrets_are_closed_and_the_agent_never_gets_the_authoritys_key(config: Path) -> None:
     store = config.parent
     for secret in ("authority/authority.key", "keys/signing.key", "certificates/agent.key", "broker/broker.key"):
