@@ -71,9 +71,9 @@ or instruction; every message bears the protocol version, now `v` = {version}. A
 nobody knows is reported and the rest is used. Retained messages are a cache, never truth. Only `Ack` clears a cart's
 outbox; the broker's own acknowledgement never does.
 
-The broker's access list is made from this table (`edge-agent init`, and after an update `edge-agent access-list`): a cart
-may write its own `up` topics and read its own `down` topics and those to all carts, under the name in its certificate,
-and nothing else.
+The broker's access list is made from this table (`edge-agent init`, and after an update `edge-agent access-list`): a
+cart may write its own `up` topics and read its own `down` topics and those to all carts, under the name in its
+certificate, and nothing else.
 """
 
 
