@@ -1,8 +1,8 @@
 """A whole cart with its flight recorder on, on virtual time, in a trip that sim/trips made: for bench/replay and cart.
 
 The load cell gives the trip's conversions, the accelerometer its readings, and the camera frames without pixels: what
-the reader would have found in them is given instead. Shoppers answer some of what the cart asks, struck lines are said
-to be taken out.
+the reader would have found in them is given instead. Shoppers answer some of what the cart asks, and say on its screen
+what they are about to take out and what is their own.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from cart_firmware.config import Broker, Identity, ImuSettings, LoadCellSettings, RecorderSettings, Settings
-from cart_firmware.core.touch import Choose, Remove
+from cart_firmware.core.touch import Choose, Container, Remove, Touch
 from cart_firmware.devices.segment_ring import SegmentRing
 from cart_firmware.perception.reading import Reading
 from cart_firmware.ports import Acceleration, Frame, Heard, ImuError, LinkUp, Sample
@@ -37,7 +37,7 @@ from cart_protocol.messages import (
 )
 from cart_protocol.money import Money
 from cart_protocol.pricing.price_book import PriceBook, Product, SoldBy, TaxClass
-from sim.trips import Scan, Trip
+from sim.trips import How, Scan, Trip
 from sim.trips.signal import COUNTS_PER_GRAM
 from sim.virtual_time import SeededDice, VirtualClock, VirtualTimeLoop
 
@@ -163,7 +163,7 @@ class _Reader:
     """What a reader would have found in the picture that was not taken."""
 
     def __init__(self, scans: Sequence[Scan], clock: VirtualClock) -> None:
-        self._shown = [(_at_us(scan.at_s), _code(scan)) for scan in scans if not scan.struck]
+        self._shown = [(_at_us(scan.at_s), _code(scan)) for scan in scans if scan.how is How.SHOWN]
         self._clock = clock
 
     def read(self, _luma: object, /) -> Sequence[Reading]:
@@ -176,19 +176,17 @@ class _Reader:
 
 
 class _Shopper:
-    """Answers four of five questions by the first tile, and strikes off lines where the trip says so."""
+    """Answers four of five questions by the first tile, and says on the screen what the trip says."""
 
     def __init__(self, trip: Trip, dice: Random) -> None:
         self._seconds, self._dice = trip.seconds, dice
-        self._strikes = [scan for scan in trip.scans if scan.struck]
+        self._said = [scan for scan in trip.scans if scan.how is not How.SHOWN]
 
     async def shop(self, cart: Cart, clock: VirtualClock) -> None:
         while clock.monotonic_us() < _at_us(self._seconds):
             await asyncio.sleep(1)
-            while self._strikes and _at_us(self._strikes[0].at_s) <= clock.monotonic_us():
-                product = _product_id(self._strikes.pop(0))
-                lines = tuple(line.line for line in cart.fuse.basket.lines.values() if line.product == product)
-                cart.fuse.touch(Remove(lines=lines))
+            while self._said and _at_us(self._said[0].at_s) <= clock.monotonic_us():
+                cart.fuse.touch(_touch(self._said.pop(0), cart))
             if (tiles := cart.show_case.view().tiles) and self._dice.random() < 0.2:
                 cart.fuse.touch(Choose(key=tiles[0].key))
 
@@ -257,6 +255,13 @@ class _Outbox:
 
     def answer(self, _command: str) -> bool:
         return False
+
+
+def _touch(said: Scan, cart: Cart) -> Touch:
+    if said.how is How.OWN:
+        return Container()
+    product = _product_id(said)
+    return Remove(lines=tuple(line.line for line in cart.fuse.basket.lines.values() if line.product == product))
 
 
 def _code(scan: Scan) -> str:
