@@ -238,9 +238,11 @@ class Shopper:
 
     def _is_right(self, choice: Hypothesis) -> bool:
         """Whether the story tells what was done and is not on the list yet."""
-        told = Counter(_consequences(choice, self._cart))
+        told = Counter[tuple[Kind, str]](_consequences(choice, self._cart))
         asked_s = min(self._asked_s.get(each.number or 0, self._cart.now_us / 1e6) for each in choice.questions)
-        owed = Counter((each.kind, id_of(each.product)) for each in self._owed if each.at_s <= asked_s)
+        owed = Counter[tuple[Kind, str]](
+            (each.kind, id_of(each.product)) for each in self._owed if each.at_s <= asked_s
+        )
         if isinstance(choice.story, Cancelled):
             return not self._owed or bool(self._pair())
         return all(owed[key] >= count for key, count in told.items()) and bool(told)

@@ -34,7 +34,7 @@ from cart_firmware.core.recording import (
 )
 from cart_firmware.devices.segment_ring import SegmentRing, read
 from cart_firmware.services import replay
-from cart_firmware.services.decide import MATTERS, Decider, Decision, TimePassed
+from cart_firmware.services.decide import MATTERS, Decider, Decision, Matter, TimePassed
 from cart_firmware.services.recorder import Recorder
 from cart_protocol.pricing.price_book import PriceBook, Prices
 from sim.trips import Settings, trip
@@ -130,10 +130,10 @@ def _scanning(segment: Segment, prices: Prices) -> float:
     return _timed(run)
 
 
-def _matters(segment: Segment, prices: Prices) -> tuple[Decider, list[tuple[object, int, replay.Recalled]]]:
+def _matters(segment: Segment, prices: Prices) -> tuple[Decider, list[tuple[Matter, int, replay.Recalled]]]:
     _, scanner = restored(segment.header, "bench")
     decider = Decider(segment.header.basket, segment.header.evidence, segment.header.fusion, scanner, prices)
-    found = list[tuple[object, int, replay.Recalled]]()
+    found = list[tuple[Matter, int, replay.Recalled]]()
     for each in segment.entries:
         if isinstance(each, Ticked):
             found.append((TimePassed(), each.at_us, replay.Recalled((), "")))

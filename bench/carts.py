@@ -11,9 +11,11 @@ import re
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
+from typing import cast
 
 from bench.agent import BOUND_AT, EPOCH, STORE
-from bench.raw_mqtt import RECEIVE_MAXIMUM, WINDOW, Packets, connect, cpu_s, subscribe, text, varint
+from bench.raw_mqtt import RECEIVE_MAXIMUM, WINDOW, Packets, connect, cpu_s, same, subscribe, text, varint
 from cart_protocol.basket import CartEvent, ItemScanned, LineAdded, LineRemoved, LoadSettled, Position
 from cart_protocol.codec import encode
 from cart_protocol.ids import CartId, LineId, ProductId, ScanId, Seq
@@ -89,9 +91,9 @@ class Cart(asyncio.Protocol):
         self.done: asyncio.Future[None] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         down, everybody = subscriptions_of_cart(STORE, self._cart)
-        transport.write(connect(f"cart-{self._cart}", RECEIVE_MAXIMUM) + subscribe(down))
+        self._transport.write(connect(f"cart-{self._cart}", RECEIVE_MAXIMUM) + subscribe(down))
         del everybody  # a price book of the store's is not what is measured
 
     def data_received(self, data: bytes) -> None:
@@ -192,7 +194,7 @@ async def pace(port: int, carts: int, per_s: float, seconds: float) -> dict[str,
 async def _board(port: int, fleet: Sequence[Cart]) -> None:
     loop = asyncio.get_running_loop()
     for cart in fleet:
-        await loop.create_connection(lambda cart=cart: cart, "127.0.0.1", port)
+        await loop.create_connection(partial(same, cart), "127.0.0.1", port)
     await asyncio.gather(*(cart.ready for cart in fleet))
 
 

@@ -127,4 +127,4 @@ def _pave(floor: Picture, dice: np.random.Generator) -> None:
 
 def _noisy(view: Picture, dice: np.random.Generator) -> Picture:
     grain = dice.normal(0, NOISE, view.shape).astype(np.float32)
-    return np.clip(view + grain, 0, 255).round().astype(np.uint8)
+    return np.asarray(np.clip(view + grain, 0, 255).round(), np.uint8)

@@ -236,11 +236,11 @@ def show(result: dict[str, Any]) -> None:
             )
     print()
     for backend, found in result["at_200_per_s"].items():
-        bar = "under" if found["agent_mb_bound"] < MEMORY_BAR_MB else "OVER"
+        memory = "under" if found["agent_mb_bound"] < MEMORY_BAR_MB else "OVER"
         print(
             f"{backend} at 200 events/s: published to acknowledged p50 {found['p50_ms']:.1f} ms, p99"
             f" {found['p99_ms']:.1f} ms; agent {found['agent_cpu'] * 100:.0f} % of one core,"
-            f" {found['agent_mb_bound']:.0f} MiB with {found['carts']:.0f} bound carts ({bar} {MEMORY_BAR_MB})"
+            f" {found['agent_mb_bound']:.0f} MiB with {found['carts']:.0f} bound carts ({memory} {MEMORY_BAR_MB})"
         )
 
 

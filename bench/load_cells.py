@@ -98,7 +98,7 @@ def package_alone(conditions: Conditions, reads: int) -> dict[str, Any]:
     gpio.attach(chip, dout=5, pd_sck=6)
     hx711 = package_class(gpio, virtual)(5, 6, gain=conditions.gain)
     hx711.get_raw_data(10)
-    true, good, wrong, attempts = 0, 0, 0, 0
+    good, wrong, attempts = 0, 0, 0
     while attempts < reads:
         attempts += 1
         counts = hx711._read()  # noqa: SLF001 - one turn of get_raw_data, which may never return

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from cart_protocol.gs1.book_number import parse_isbn, parse_issn
 from cart_protocol.gs1.check_digit import Gs1Error, check_digit
 from cart_protocol.gs1.content import CHARACTERS
 from cart_protocol.gs1.digital_link import parse_digital_link
-from cart_protocol.gs1.element import SEPARATOR
+from cart_protocol.gs1.element import SEPARATOR, Elements
 from cart_protocol.gs1.element_string import parse_bracketed, parse_element_string
 from cart_protocol.gs1.pairing import require_pairing
 from cart_protocol.gs1.restricted import RestrictedPattern, pattern_of, value_check_digit
@@ -81,14 +82,12 @@ def main(arguments: Sequence[str]) -> int:
 def answered(vectors: dict[str, Any]) -> Iterator[Case]:
     """Return every vector with our answer."""
     for sound, given, text in vectors["parse_ai"]:
-        yield _case("parse_ai", given, Answer(sound, text), lambda given=given: _caret(parse_bracketed(given)))
+        yield _case("parse_ai", given, Answer(sound, text), partial(_read_ais, given))
     for sound, given, _rule in vectors["linters"]:
-        yield _case("linters", given, Answer(sound), lambda given=given: parse_bracketed(given) and "")
+        yield _case("linters", given, Answer(sound), partial(_checked, given))
     yield from _links(vectors["parse_dl"])
     for sound, given, carrier, text in vectors["scandata"]:
-        yield _case(
-            "scandata", given, Answer(sound, f"{carrier} {text}" if sound else ""), lambda given=given: _sent(given)
-        )
+        yield _case("scandata", given, Answer(sound, f"{carrier} {text}" if sound else ""), partial(_sent, given))
 
 
 def _case(suite: str, given: str, expected: Answer, read: Callable[[], str]) -> Case:
@@ -111,13 +110,24 @@ def _links(rows: list[Any]) -> Iterator[Case]:
             "parse_dl",
             given,
             Answer(sound, text),
-            lambda given=given, short=short, unknown=unknown: _caret(
-                parse_digital_link(given, short_gtins=short, unknown_attributes=unknown)
-            ),
+            partial(_read_link, given, short=short, unknown=unknown),
         )
 
 
-def _caret(elements: Any) -> str:
+def _read_ais(given: str) -> str:
+    return _caret(parse_bracketed(given))
+
+
+def _checked(given: str) -> str:
+    parse_bracketed(given)
+    return ""
+
+
+def _read_link(given: str, *, short: bool, unknown: bool) -> str:
+    return _caret(parse_digital_link(given, short_gtins=short, unknown_attributes=unknown))
+
+
+def _caret(elements: Elements) -> str:
     return "^" + elements.element_string().replace(SEPARATOR, "^")
 
 

@@ -190,7 +190,6 @@ class Sync:
                 self._submit(BookIssued(message))
             case RecordWanted():
                 self._record_wanted(message)
-                return []
             case StoreBirth(wall_ms=wall_ms):
                 self._store_ahead_ms = wall_ms - now_us // 1_000
             case Refusal(reason=reason):

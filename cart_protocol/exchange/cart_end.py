@@ -22,6 +22,7 @@ from cart_protocol.messages import (
     Command,
     Message,
     PriceBookIssue,
+    RecordWanted,
     Refusal,
     SnapshotRequest,
     StoreBirth,
@@ -212,7 +213,7 @@ CART_TABLE: dict[tuple[CartState, type[Message]], _Reaction] = {
     (CartState.FLOWING, SnapshotRequest): CartEnd.restore,
     (CartState.FLOWING, StoreBirth): CartEnd.greet_again,
     (CartState.FLOWING, Refusal): CartEnd.keep,
-    # Commands and price books travel down as well and are no part of delivery.
-    **{(state, message): CartEnd.ignore for state in CartState for message in (Command, PriceBookIssue)},
+    # Commands, price books and questions for a record travel down as well and are no part of delivery.
+    **{(state, message): CartEnd.ignore for state in CartState for message in (Command, PriceBookIssue, RecordWanted)},
 }
 """What a cart does: state x message -> reaction. Every message that travels down stands here, in every state."""

@@ -19,7 +19,7 @@ from cart_protocol.exchange import (
     Send,
     SendEvents,
 )
-from cart_protocol.ids import CommandId, Epoch, Seq, SessionId
+from cart_protocol.ids import CommandId, Epoch, RecordId, Seq, SessionId
 from cart_protocol.messages import (
     Ack,
     Birth,
@@ -28,6 +28,8 @@ from cart_protocol.messages import (
     Events,
     Presence,
     PriceBookIssue,
+    RecordUnavailable,
+    RecordWanted,
     Refusal,
     Snapshot,
     SnapshotRequest,
@@ -35,6 +37,7 @@ from cart_protocol.messages import (
     StoreMessage,
     Thaw,
 )
+from cart_protocol.parcel import Parcel
 from tests.cart_protocol.stream_facts import NEVER, SECOND, at, batch, recorded
 
 # ── one thing at a time ──────────────────────────────────────────────────────────────────────────────────────────
@@ -270,12 +273,15 @@ DOWNWARD: list[StoreMessage] = [
     StoreBirth(wall_ms=1),
     Command(id=CommandId("1"), expires_ms=1, instruction=Thaw(session=SessionId("s"))),
     PriceBookIssue(version=1, book="", signature=""),
+    RecordWanted(record=RecordId("r"), part=0, most=1),
 ]
 UPWARD: list[CartMessage] = [
     Birth(position=at(1, 0), oldest=Seq(1), software=""),
     batch(1, 1, 1),
     Snapshot(position=at(1, 0), basket=Basket()),
     Presence(online=True),
+    Parcel(RecordId("r"), b"", b"record", ()).part(0),
+    RecordUnavailable(record=RecordId("r"), reason="off", sentence=""),
 ]
 
 
