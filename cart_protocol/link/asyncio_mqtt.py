@@ -124,6 +124,8 @@ class AsyncioMqttLink:
         self._keeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._keeping
+        if wire is not None:
+            await wire.until_gone(_FAREWELL_S)
         self._tell_down(_CLOSED)
 
     # ── the connection ──

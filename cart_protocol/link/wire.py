@@ -43,6 +43,7 @@ class Wire(asyncio.Protocol):
         self._waiting = deque[tuple[str, bytes, bool, int | None]]()
         self._out: list[bytes] = []
         self._less_to_wait_for = asyncio.Event()
+        self._gone = asyncio.Event()
 
     # ── what the link does with it ──
 
@@ -99,6 +100,17 @@ class Wire(asyncio.Protocol):
             self._transport.close()
         self._end(reason)
 
+    async def until_gone(self, patience_s: float) -> None:
+        """Wait until a closed connection is gone; what a peer does not take within `patience_s` is given up."""
+        if self._transport is None:
+            return
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._gone.wait()
+        except TimeoutError:
+            self._transport.abort()
+            await self._gone.wait()
+
     # ── asyncio.Protocol ──
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -125,6 +137,7 @@ class Wire(asyncio.Protocol):
             self._listen(fresh)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._gone.set()
         self._end(f"connection lost: {error or 'the broker closed it'}")
 
     # ── helpers ──

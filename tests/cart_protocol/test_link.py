@@ -394,3 +394,20 @@ class TestTheCartsLink(LinkContract):
 
 class TestTheStoresLink(LinkContract):
     link = AsyncioMqttLink
+
+    async def test_a_broker_that_takes_nothing_does_not_keep_a_closed_connection(
+        self, open_broker: "OpenBroker", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys.modules[self.link.__module__], "_FAREWELL_S", 0.2)
+        async with self.linked(open_broker.port, "agent") as agent:
+            wire = agent._wire
+            os.kill(open_broker._process.pid, signal.SIGSTOP)
+            try:
+                for _ in range(100):  # 10 MB: more than any socket takes
+                    agent.publish("shop/events", bytes(100_000), qos=0)
+                    await asyncio.sleep(0)
+                await agent.close()
+                assert wire is not None
+                assert wire._gone.is_set()
+            finally:
+                os.kill(open_broker._process.pid, signal.SIGCONT)
