@@ -1,0 +1,65 @@
+"""A crop to the pooled features of an int8 network, by LiteRT."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+"""Height x width x 3, BGR, as cameras and OpenCV give them."""
+Floats = NDArray[np.float32]
+
+
+class Embedder:
+    """Runs one network. Not for two threads at once.
+
+    Args:
+        model: a TensorFlow Lite file: RGB bytes, 1 x side x side x 3, to int8 features.
+        threads: of LiteRT; the cart's other processors are busy with codes.
+
+    Raises:
+        ValueError: this is no such file.
+    """
+
+    def __init__(self, model: bytes, threads: int = 1) -> None:
+        self._interpreter = Interpreter(model_content=model, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        entry, result = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
+        shape = [int(size) for size in entry["shape"]]
+        if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3 or entry["dtype"] != np.uint8:
+            raise ValueError(f"the network takes {entry['dtype'].__name__} {shape}, not uint8 [1, side, side, 3]")
+        self._entry, self._result = entry["index"], result["index"]
+        self._scale, self._zero = result["quantization"]
+        self.side = shape[1]
+        """Height and width of what the network sees, in pixels."""
+        self.width = int(np.prod(result["shape"]))
+        """Number of features."""
+
+    def features(self, crop: Picture) -> Floats:
+        """Return the features of the largest square about a crop's middle. Equal crops have equal features."""
+        self._interpreter.set_tensor(self._entry, seen(crop, self.side)[None])
+        self._interpreter.invoke()
+        raw = self._interpreter.get_tensor(self._result).reshape(-1)
+        return np.asarray((raw.astype(np.float32) - self._zero) * np.float32(self._scale), np.float32)
+
+    def all_features(self, crops: Sequence[Picture]) -> Floats:
+        """Return crops x features."""
+        return np.stack([self.features(crop) for crop in crops]) if crops else np.zeros((0, self.width), np.float32)
+
+
+def seen(crop: Picture, side: int) -> Picture:
+    """Return the largest square about a crop's middle in RGB, scaled to `side` pixels; averaged where it gets smaller.
+
+    Raises:
+        ValueError: this is no picture in three colours.
+    """
+    if crop.ndim != 3 or crop.shape[2] != 3 or not crop.size:
+        raise ValueError(f"a crop of shape {crop.shape}: expected height x width x 3 (BGR), at least one pixel")
+    height, width = crop.shape[:2]
+    least = min(height, width)
+    top, left = (height - least) // 2, (width - least) // 2
+    way = cv2.INTER_AREA if least > side else cv2.INTER_LINEAR
+    square = cv2.resize(crop[top : top + least, left : left + least], (side, side), interpolation=way)
+    return np.asarray(cv2.cvtColor(square, cv2.COLOR_BGR2RGB), np.uint8)
