@@ -133,7 +133,9 @@ def _layers(model: Any) -> list[Layer]:
         code = model.operatorCodes[operator.opcodeIndex]
         kind = _OPERATORS.get(max(code.builtinCode, code.deprecatedBuiltinCode))
         if kind is None:
-            raise ValueError(f"operator {code.builtinCode} in the donor: only convolutions, sums and one pooling are known")
+            raise ValueError(
+                f"operator {code.builtinCode} in the donor: only convolutions, sums and one pooling are known"
+            )
         options, ways = operator.builtinOptions, 2 if kind == "add" else 1
         convolution = kind in {"conv", "depthwise"}
         found.append(

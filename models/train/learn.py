@@ -48,6 +48,16 @@ class Recipe(msgspec.Struct, frozen=True):
     """The same, over products of its group."""
     average: float = 0.997
     """Share of the moving average of weights that a step keeps."""
+    network_side: int = 224
+    """Of what the finished network sees, in pixels."""
+    shots: int = 1
+    """Views of each photograph that whitening and prototypes come from, beside itself."""
+    shrinkage: float = 0.1
+    """Of the scatter that is whitened."""
+    sharpness: float = 20.0
+    """Inverse temperature; chosen on `val` after training on `train`."""
+    strange: float = 0.5
+    strange_width: float = 0.05
     seed: int = 1
 
 
@@ -90,7 +100,9 @@ def train(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> Le
         losses = []
         for batch, wanted in batches(pictures, labels, side, recipe.batch, dice, per_epoch):
             _set_rate(optimizer, step / total)
-            loss = _loss(learner, learner.front(batch).to(device), targets[wanted.to(device)], wanted.to(device), recipe)
+            loss = _loss(
+                learner, learner.front(batch).to(device), targets[wanted.to(device)], wanted.to(device), recipe
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -221,7 +233,11 @@ def _set_rate(optimizer: torch.optim.Optimizer, done: float) -> None:
 
 def _progress(epoch: int, recipe: Recipe, loss: float, seconds: float) -> None:
     left = seconds / (epoch + 1) * (recipe.epochs - epoch - 1)
-    print(f"epoch {epoch + 1} of {recipe.epochs}: loss {loss:.3f}, {seconds:.0f} s, {left:.0f} s left", file=sys.stderr, flush=True)
+    print(
+        f"epoch {epoch + 1} of {recipe.epochs}: loss {loss:.3f}, {seconds:.0f} s, {left:.0f} s left",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 cv2.setNumThreads(1)

@@ -15,11 +15,13 @@ class Tail(nn.Module):
     def __init__(self, donor: Donor, first: int) -> None:
         super().__init__()
         self._entry, self._layers = donor.layers[first - 1].output, donor.layers[first:]
-        self.convolutions = nn.ModuleDict({
-            str(layer.output): _convolution(layer, donor.weights[layer.output])
-            for layer in self._layers
-            if layer.output in donor.weights
-        })
+        self.convolutions = nn.ModuleDict(
+            {
+                str(layer.output): _convolution(layer, donor.weights[layer.output])
+                for layer in self._layers
+                if layer.output in donor.weights
+            }
+        )
         self.ranges: dict[int, Range] = {}
         """Of each activation; int8 is imitated while there are any."""
         self.seen: dict[int, list[Range]] | None = None
@@ -88,7 +90,9 @@ def _convolution(layer: Layer, weights: Weights) -> nn.Conv2d:
     outputs, inputs, size, _ = kernel.shape
     groups = outputs if layer.kind == "depthwise" else 1
     convolution = nn.Conv2d(inputs * groups, outputs, size, layer.stride, groups=groups)
-    convolution.weight.data = torch.from_numpy(np.ascontiguousarray(kernel)).contiguous(memory_format=torch.channels_last)
+    convolution.weight.data = torch.from_numpy(np.ascontiguousarray(kernel)).contiguous(
+        memory_format=torch.channels_last
+    )
     convolution.bias.data = torch.from_numpy(weights.bias.copy())  # type: ignore[union-attr]
     return convolution
 

@@ -1,0 +1,73 @@
+"""What goods look like, and how sure that is: names with probabilities, or that nothing known looks like this.
+
+Sight alone never charges. Its probabilities are for a posterior that knows weight, scans and what the shop sells.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cart_firmware.perception.embedder import Embedder, Picture
+from cart_firmware.perception.knowledge import Knowledge
+from cart_firmware.perception.product_index import Floats, unit
+
+_LEAST = 1e-12
+"""Probability below which odds are not told apart."""
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """What one event's crops say."""
+
+    names: tuple[str, ...]
+    """Of all products known."""
+    probabilities: NDArray[np.float64]
+    """Of each, if it is one of them; they add up to one."""
+    unknown: float
+    """Probability that it is none of them, judged by density alone: before weight, scan and shop have spoken."""
+
+    def best(self, count: int) -> list[tuple[str, float]]:
+        """Return the likeliest products with their probabilities, if it is a known one; the likeliest first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(self.names[place], float(self.probabilities[place])) for place in order]
+
+    def log_odds(self, name: str) -> float | None:
+        """Return ln P(this product) / P(another or unknown), or None of a product that is not known by sight.
+
+        Of a scan it says how far the picture agrees: with the odds before the picture (1 to the number of products)
+        taken off, it is the logarithm of a likelihood ratio.
+        """
+        if name not in self.names:
+            return None
+        share = float(self.probabilities[self.names.index(name)]) * (1 - self.unknown)
+        return float(np.log(max(share, _LEAST)) - np.log(max(1 - share, _LEAST)))
+
+
+class Recogniser:
+    """Crops to names. Keeps nothing between calls."""
+
+    def __init__(self, embedder: Embedder, knowledge: Knowledge) -> None:
+        self._embedder, self.knowledge = embedder, knowledge
+
+    def recognise(self, crops: Sequence[Picture]) -> Sight:
+        """Return what the crops of one event show, each weighing the same. Raises ValueError when there is none."""
+        if not crops:
+            raise ValueError("no crop to recognise: an event without a picture has no sight")
+        return self.judge(self.vectors(crops))
+
+    def vectors(self, crops: Sequence[Picture]) -> Floats:
+        """Return the unit vectors of crops (crops x dimensions): all that is ever stored of a shot."""
+        return self.knowledge.space.place(self._embedder.all_features(crops))
+
+    def judge(self, vectors: Floats) -> Sight:
+        """Return what the vectors of one event's crops (crops x dimensions) say together."""
+        calibration, index = self.knowledge.calibration, self.knowledge.index
+        if not len(index):
+            return Sight((), np.zeros(0), 1.0)
+        likeness = index.likeness(unit(vectors.mean(axis=0))).astype(np.float64)
+        exponents = calibration.sharpness * (likeness - likeness.max())
+        weights = np.exp(exponents)
+        density = float(likeness.max() + np.log(weights.sum()) / calibration.sharpness)
+        unknown = 1 / (1 + np.exp((density - calibration.strange) / calibration.strange_width))
+        return Sight(index.names, weights / weights.sum(), float(unknown))

@@ -1,0 +1,237 @@
+"""The recogniser on labelled photographs: names, probabilities, scans verified, bad pictures, new and strange products.
+
+Identification is measured with --model. What becomes of products that a network never saw is measured with each
+--partial: a model trained on part of the manifest's products (scripts/train --only N); the others are the novel ones.
+Photographs to be named are those of --part; shots of novel products come from the other parts.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from cart_firmware.perception.embedder import Embedder
+from cart_firmware.perception.knowledge import Knowledge, read
+from cart_firmware.perception.product_index import Floats, ProductIndex, unit
+from cart_firmware.perception.recogniser import Recogniser
+from measure import novel_products
+from measure import produce_figures as figures
+from measure.novel_products import Shots
+from measure.produce_photographs import Photograph, disturbances, groups, load
+
+DRAWS = 10
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print, and return 0: a figure below a bar is not a failure of the measurement."""
+    options = _options(arguments)
+    cv2.setNumThreads(1)
+    photographs = load(options.manifest)
+    asked = [one for one in photographs if not one.part or one.part == options.part]
+    if not asked:
+        raise SystemExit(f"{options.manifest} has no photograph of part {options.part!r}: choose with --part")
+    shown = [one for one in photographs if one.part != options.part]
+    metrics: dict[str, Any] = {}
+    right = 0
+    if not options.only_partial:
+        recogniser, size = opened(options.model)
+        _warn(recogniser.knowledge, options.part)
+        metrics, right = identification(recogniser, asked)
+        metrics["file_bytes"] = size
+        show(metrics)
+    for folder in options.partial:
+        metrics.setdefault("partial", {})[str(folder)] = novel = novelty(opened(folder)[0], asked, shown)
+        show_novel(folder, novel)
+    if options.json:
+        print(json.dumps({"kind": "produce", "passed": right, "failed": len(asked) - right, "metrics": metrics}))
+    return 0
+
+
+def opened(folder: Path) -> tuple[Recogniser, dict[str, int]]:
+    """Return the model of a folder and the size of its files."""
+    network, knowledge = ((folder / name).read_bytes() for name in ("network.tflite", "knowledge.npz"))
+    return Recogniser(Embedder(network), read(knowledge, network)), {
+        "network": len(network),
+        "knowledge": len(knowledge),
+    }
+
+
+def _warn(knowledge: Knowledge, part: str) -> None:
+    if part in knowledge.record.get("parts", "").split(","):
+        print(f"This model was trained on part {part!r}: its figures here say nothing of goods to come.\n")
+
+
+# ── products that the model knows ────────────────────────────────────────────────────────────────────────────────────
+
+
+def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) -> tuple[dict[str, Any], int]:
+    """Return the figures, and how many photographs are named right. Prints those that are not."""
+    names, group_of = recogniser.knowledge.index.names, groups(photographs)
+    group_of = {**recogniser.knowledge.groups, **group_of}
+    places = {name: place for place, name in enumerate(names)}
+    right = np.array([places[one.product] for one in photographs])
+    kinds = sorted(set(group_of.values()))
+    group_of_name = np.array([kinds.index(group_of[name]) for name in names])
+    group = np.array([kinds.index(one.group) for one in photographs])
+    said, wall, cpu = [], [], []
+    for photograph in shown_progress(photographs, "named"):
+        picture = photograph.picture()
+        began, began_cpu = time.perf_counter(), time.thread_time()
+        sight = recogniser.recognise([picture])
+        wall.append((time.perf_counter() - began) * 1e3)
+        cpu.append((time.thread_time() - began_cpu) * 1e3)
+        said.append(sight.probabilities * (1 - sight.unknown))
+    raw = np.stack(said)
+    probabilities = raw / raw.sum(axis=1, keepdims=True)
+    disagree(photographs, names, probabilities)
+    swaps = figures.swaps_caught(raw, right, group_of_name)
+    return {
+        **{f"fine_top{count}": figures.top(probabilities, right, count) for count in (1, 3, 5)},
+        "coarse_top1": figures.top_group(probabilities, group_of_name, group),
+        "ece": figures.calibration_error(probabilities, right),
+        "coverage_95": figures.coverage(probabilities, right, 0.95),
+        "coverage_99": figures.coverage(probabilities, right, 0.99),
+        "verify_any": swaps["any"],
+        "verify_group": swaps["group"],
+        "disturbed": disturbed(recogniser, photographs, right),
+        "ms_median": round(statistics.median(wall), 2),
+        "cpu_ms_median": round(statistics.median(cpu), 2),
+        "lookup_ms": lookup_ms(recogniser),
+        "enrol_ms": enrol_ms(recogniser, photographs),
+    }, int((probabilities.argmax(axis=1) == right).sum())
+
+
+def disturbed(
+    recogniser: Recogniser, photographs: Sequence[Photograph], right: np.ndarray[Any, np.dtype[np.int64]]
+) -> dict[str, float]:
+    """Return how often the product is named right (%) when its picture is bad."""
+    table = {}
+    for name, disturb in disturbances().items():
+        probabilities = [
+            recogniser.recognise([disturb(photograph.picture())]).probabilities
+            for photograph in shown_progress(photographs, name)
+        ]
+        table[name] = figures.top(np.stack(probabilities), right, 1)
+    return table
+
+
+def lookup_ms(recogniser: Recogniser, products: int = 10_000) -> float:
+    """Return the processor time of one look-up among so many products, in milliseconds."""
+    dice = np.random.default_rng(1)
+    width = recogniser.knowledge.index.prototypes.shape[1]
+    vectors = unit(dice.normal(size=(products, width)).astype(np.float32))
+    index = ProductIndex([str(each) for each in range(products)], vectors, np.zeros(products, np.float32))
+    return _fastest(lambda: index.likeness(vectors[0]))
+
+
+def enrol_ms(recogniser: Recogniser, photographs: Sequence[Photograph]) -> float:
+    """Return the processor time of enrolling one product from ten shots, in milliseconds."""
+    pictures = [one.picture() for one in photographs[:10]]
+    return _fastest(lambda: recogniser.knowledge.index.with_product("new", recogniser.vectors(pictures)))
+
+
+def _fastest(what: Any) -> float:
+    """Return the middle of 21 runs."""
+    taken = []
+    for _ in range(21):
+        began = time.thread_time()
+        what()
+        taken.append((time.thread_time() - began) * 1e3)
+    return round(statistics.median(taken), 3)
+
+
+# ── products that the model does not know ────────────────────────────────────────────────────────────────────────────
+
+
+def novelty(recogniser: Recogniser, asked: Sequence[Photograph], shown: Sequence[Photograph]) -> dict[str, Any]:
+    """Return what becomes of products that the model does not know."""
+    index = recogniser.knowledge.index
+    known, queries = (
+        shots_of(recogniser, part) for part in ([one for one in shown if one.product not in index], asked)
+    )
+    density = np.array([1 - recogniser.judge(vector[None]).unknown for vector in queries.vectors])
+    familiar = np.array([product in index for product in queries.products])
+    return {
+        "known": len(index),
+        "novel": len(set(known.products)),
+        "queries_known": int(familiar.sum()),
+        "queries_novel": int((~familiar).sum()),
+        "few_shot": {
+            shots: _spread(novel_products.enrolled_alone(index, known, queries, shots, DRAWS))
+            for shots in (1, 3, 5, 10)
+        },
+        "among_old": novel_products.enrolled_among_old(index, known, queries, 5, DRAWS),
+        "auroc": figures.auroc(density[familiar], density[~familiar]),
+        "fpr_95": figures.taken_for_known(density[familiar], density[~familiar]),
+    }
+
+
+def shots_of(recogniser: Recogniser, photographs: Sequence[Photograph]) -> Shots:
+    vectors: list[Floats] = [recogniser.vectors([one.picture()])[0] for one in shown_progress(photographs, "looked at")]
+    return Shots([one.product for one in photographs], np.stack(vectors))
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": round(statistics.fmean(values), 2), "sd": round(statistics.stdev(values), 2)}
+
+
+# ── the report ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def disagree(photographs: Sequence[Photograph], names: Sequence[str], probabilities: Any) -> None:
+    """Print what is named wrong, then the pairs that are confused most."""
+    pairs = Counter[tuple[str, str]]()
+    for photograph, row in zip(photographs, probabilities, strict=True):
+        said = names[int(row.argmax())]
+        if said != photograph.product:
+            pairs[photograph.product, said] += 1
+            print(f"wrong  {photograph.path.name}: named {said} ({row.max():.2f})")
+    confused = "; ".join(f"{right} as {said} x{count}" for (right, said), count in pairs.most_common(8))
+    print(f"confused most: {confused}\n")
+
+
+def show(metrics: dict[str, Any]) -> None:
+    for name, value in metrics.items():
+        for part, each in value.items() if isinstance(value, dict) else [("", value)]:
+            print(f"{f'{name} {part}'.strip():<28} {each}")
+
+
+def show_novel(folder: Path, table: dict[str, Any]) -> None:
+    print(f"\n{folder}: {table['known']} products known, {table['novel']} novel, {DRAWS} draws of shots")
+    for shots, row in table["few_shot"].items():
+        print(f"  {shots:>2} shots: {row['mean']:6.2f} % of {table['queries_novel']} named right (sd {row['sd']})")
+    among = table["among_old"]
+    print(
+        f"  ten beside the {table['known']} at 5 shots: new {among['new']} % (top 3 {among['new_top3']} %),"
+        f" old {among['old_before']} -> {among['old']} %"
+    )
+    print(f"  strangers: AUROC {table['auroc']}, {table['fpr_95']} taken for known where 95 % of the known pass")
+
+
+def shown_progress(photographs: Sequence[Photograph], what: str) -> Iterator[Photograph]:
+    for done, photograph in enumerate(photographs):
+        if done % 20 == 0:
+            print(f"\r{done} of {len(photographs)} photographs {what}   ", end="", file=sys.stderr, flush=True)
+        yield photograph
+    print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/measure produce", description=__doc__)
+    default = Path(os.environ.get("CARTWRIGHT_DATA", "../shared/data")) / "produce" / "manifest.csv"
+    parser.add_argument("manifest", type=Path, nargs="?", default=default, help="default: %(default)s")
+    parser.add_argument("--model", type=Path, default=Path("models/produce"), help="folder; default: %(default)s")
+    parser.add_argument("--partial", type=Path, action="append", default=[], help="folder of a model trained in part")
+    parser.add_argument("--only-partial", action="store_true", help="leave out identification")
+    parser.add_argument("--part", default="val", help="of the manifest, to be named; default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="one object as the last line")
+    return parser.parse_args(arguments)

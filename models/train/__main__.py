@@ -1,0 +1,106 @@
+"""scripts/train FOLDER: from the labelled photographs and the donor to a network and what a cart keeps beside it."""
+
+import argparse
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cart_firmware.perception.embedder import Embedder
+from cart_firmware.perception.knowledge import Calibration, Knowledge, written
+from models.train import fit, views
+from models.train.donor import Donor
+from models.train.learn import Learner, Recipe, train
+from models.train.photographs import Photograph, load, products
+
+
+def main() -> int:
+    """Train, write two files into the folder, and say how long it took."""
+    options = _options()
+    began = time.perf_counter()
+    torch.set_num_threads(options.threads)
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    recipe = Recipe(seed=options.seed, epochs=options.epochs)
+    chosen = some(load(options.manifest), options.parts.split(","), options.only, options.seed)
+    donor = Donor(options.donor.read_bytes())
+    learner = train(donor, chosen, recipe)
+    network = donor.retrained(learner.tail.weights(), learner.tail.ranges, recipe.network_side)
+    record = {"parts": options.parts, "photographs": str(len(chosen)), "recipe": msgspec.json.encode(recipe).decode()}
+    knowledge = known(network, learner, chosen, recipe, record)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    (options.folder / "network.tflite").write_bytes(network)
+    (options.folder / "knowledge.npz").write_bytes(written(knowledge))
+    print(f"{options.folder}: {len(products(chosen))} products, {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    return 0
+
+
+def some(photographs: Sequence[Photograph], parts: Sequence[str], only: int | None, seed: int) -> list[Photograph]:
+    """Return the photographs of some parts, and of so many products alone, drawn by the seed."""
+    names = list(products(photographs))
+    if only is not None:
+        names = sorted(np.random.default_rng(seed).choice(names, only, replace=False).tolist())
+    return [each for each in photographs if each.part in parts and each.product in names]
+
+
+def known(
+    network: bytes, learner: Learner, photographs: Sequence[Photograph], recipe: Recipe, record: dict[str, str]
+) -> Knowledge:
+    """Return whitening, prototypes and calibration, from what the int8 network makes of the photographs."""
+    groups = products(photographs)
+    names = list(groups)
+    features, labels = shots(Embedder(network), photographs, names, recipe)
+    neck = learner.neck.weight.detach().cpu().numpy().T
+    space = fit.whitened(features, labels, neck, learner.neck.bias.detach().cpu().numpy(), recipe.shrinkage)
+    counts = [sum(each.product == name for each in photographs) for name in names]
+    return Knowledge(
+        network_sha256=hashlib.sha256(network).hexdigest(),
+        space=space,
+        index=fit.prototypes(names, space.place(features), labels, counts),
+        groups=groups,
+        calibration=Calibration(recipe.sharpness, recipe.strange, recipe.strange_width),
+        record=record,
+    )
+
+
+def shots(
+    embedder: Embedder, photographs: Sequence[Photograph], names: Sequence[str], recipe: Recipe
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return features and labels of every photograph as it is, and of some views of it."""
+    dice = np.random.default_rng(recipe.seed)
+    features, labels = [], []
+    for done, photograph in enumerate(photographs):
+        picture = photograph.picture()
+        seen = [picture, *(views.placed(picture, recipe.network_side, dice) for _ in range(recipe.shots))]
+        features.append(embedder.all_features([np.ascontiguousarray(each[:, :, ::-1]) for each in seen]))
+        labels += [names.index(photograph.product)] * len(seen)
+        if done % 50 == 0:
+            print(f"\r{done} of {len(photographs)} photographs placed ", end="", file=sys.stderr, flush=True)
+    print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
+    return np.concatenate(features), np.array(labels)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/train", description=__doc__)
+    folder = Path(os.environ.get("CARTWRIGHT_DATA", "../shared/data"))
+    donor = folder / "pretrained" / "tf2_mobilenet_v2_1.0_224_ptq.tflite"
+    manifest = folder / "produce" / "manifest.csv"
+    parser.add_argument("folder", type=Path, help="where network.tflite and knowledge.npz are written")
+    parser.add_argument("--manifest", type=Path, default=manifest, help="default: %(default)s")
+    parser.add_argument("--donor", type=Path, default=donor, help="default: %(default)s")
+    parser.add_argument("--parts", default="train", help="of the manifest, joined by commas; default: %(default)s")
+    parser.add_argument("--only", type=int, help="train on so many products, drawn by the seed")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=Recipe().epochs, help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: %(default)s")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

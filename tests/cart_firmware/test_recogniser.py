@@ -1,0 +1,173 @@
+"""Goods by sight: the shipped network and index, and what fusion may rely on."""
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from cart_firmware.perception.embedder import Embedder, Picture
+from cart_firmware.perception.knowledge import Calibration, Knowledge, WrongKnowledge, read, written
+from cart_firmware.perception.product_index import ProductIndex, Space, bias_of, unit
+from cart_firmware.perception.recogniser import Recogniser
+
+FOLDER = Path(__file__).parents[2] / "models" / "produce"
+NETWORK, KNOWLEDGE = ((FOLDER / name).read_bytes() for name in ("network.tflite", "knowledge.npz"))
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> Recogniser:
+    return Recogniser(Embedder(NETWORK), read(KNOWLEDGE, NETWORK))
+
+
+def painted(seed: int, colour: tuple[int, int, int] = (40, 200, 230)) -> Picture:
+    dice = np.random.default_rng(seed)
+    picture = dice.integers(60, 110, (240, 320, 3), dtype=np.uint8)
+    for _ in range(5):
+        cv2.circle(picture, dice.integers(40, 220, 2).tolist(), int(dice.integers(30, 60)), colour, -1)
+    return picture
+
+
+# ── the shipped model ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_shipped_files_fit_a_cart() -> None:
+    assert len(NETWORK) <= 4_500_000
+    assert len(KNOWLEDGE) <= 4_500_000
+
+
+def test_equal_crops_have_equal_sight(recogniser: Recogniser) -> None:
+    first, again = (recogniser.recognise([painted(1)]) for _ in range(2))
+    assert np.array_equal(first.probabilities, again.probabilities)
+    fresh = Recogniser(Embedder(NETWORK), read(KNOWLEDGE, NETWORK)).recognise([painted(1)])
+    assert np.array_equal(first.probabilities, fresh.probabilities)
+
+
+def test_sight_names_every_product_and_adds_up(recogniser: Recogniser) -> None:
+    sight = recogniser.recognise([painted(2)])
+    assert sight.names == recogniser.knowledge.index.names
+    assert sight.probabilities.sum() == pytest.approx(1)
+    assert 0 <= sight.unknown <= 1
+    best = sight.best(3)
+    assert [share for _, share in best] == sorted((share for _, share in best), reverse=True)
+
+
+def test_noise_is_no_product(recogniser: Recogniser) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    assert recogniser.recognise([noise]).unknown > 0.5
+
+
+@pytest.mark.parametrize("shape", [(40, 30, 3), (1, 1, 3), (480, 640, 3)])
+def test_crops_of_any_size_are_looked_at(recogniser: Recogniser, shape: tuple[int, int, int]) -> None:
+    assert recogniser.vectors([np.full(shape, 90, np.uint8)]).shape == (
+        1,
+        recogniser.knowledge.index.prototypes.shape[1],
+    )
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 4), (0, 30, 3)])
+def test_what_is_no_picture_is_refused_with_its_shape(recogniser: Recogniser, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="height x width x 3"):
+        recogniser.recognise([np.zeros(shape, np.uint8)])
+
+
+# ── a new product ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_product_enrolled_from_three_shots_is_named_by_the_next_cart(recogniser: Recogniser) -> None:
+    knowledge = recogniser.knowledge
+    index = knowledge.index.with_product("dragon fruit", recogniser.vectors([painted(seed) for seed in (4, 5, 6)]))
+    cart = Recogniser(Embedder(NETWORK), read(written(_knowing(knowledge, index)), NETWORK))
+    sight = cart.recognise([painted(7)])
+    assert sight.best(1)[0][0] == "dragon fruit"
+    odds, others = sight.log_odds("dragon fruit"), sight.log_odds(knowledge.index.names[0])
+    assert odds is not None
+    assert others is not None
+    assert odds > others
+    assert cart.recognise([painted(8)]).log_odds("soap") is None
+
+
+def test_frames_of_one_event_count_together(recogniser: Recogniser) -> None:
+    index = recogniser.knowledge.index.with_product("dragon fruit", recogniser.vectors([painted(4), painted(5)]))
+    cart = Recogniser(Embedder(NETWORK), _knowing(recogniser.knowledge, index))
+    black = np.zeros((64, 64, 3), np.uint8)
+    assert cart.recognise([painted(6), painted(7), black]).best(1)[0][0] == "dragon fruit"
+
+
+def test_a_retired_product_is_not_named_any_more(recogniser: Recogniser) -> None:
+    index = recogniser.knowledge.index
+    gone = index.names[0]
+    rest = index.without(gone)
+    assert gone not in rest
+    assert len(rest) == len(index) - 1
+    assert len(index) == len(rest.with_product(gone, index.prototypes[:1]))
+
+
+def test_a_product_shown_again_takes_the_place_of_its_old_self() -> None:
+    index = ProductIndex([], np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    shots = unit(np.eye(4, dtype=np.float32))
+    again = index.with_product("leek", shots[:1]).with_product("kale", shots[1:2]).with_product("leek", shots[2:3])
+    assert again.names == ("kale", "leek")
+    assert again.likeness(shots[2]).argmax() == again.place("leek")
+
+
+def test_a_prototype_of_few_shots_is_helped_more() -> None:
+    assert [bias_of(shots) for shots in (1, 5, 30)] == sorted((bias_of(shots) for shots in (1, 5, 30)), reverse=True)
+    assert bias_of(1) > 0
+
+
+def test_ten_thousand_products_take_ten_megabytes() -> None:
+    width = read(KNOWLEDGE, NETWORK).index.prototypes.shape[1]
+    vectors = unit(np.random.default_rng(1).normal(size=(10_000, width)).astype(np.float32))
+    index = ProductIndex([f"product {each}" for each in range(10_000)], vectors, np.zeros(10_000, np.float32))
+    assert index.prototypes.nbytes + index.bias.nbytes <= 10_000_000
+    assert index.likeness(vectors[4321]).argmax() == 4321
+
+
+def test_an_empty_index_knows_nothing(recogniser: Recogniser) -> None:
+    knowledge = recogniser.knowledge
+    empty = Recogniser(Embedder(NETWORK), _knowing(knowledge, knowledge.index.without(*knowledge.index.names)))
+    sight = empty.recognise([painted(1)])
+    assert (sight.best(3), sight.unknown) == ([], 1.0)
+
+
+# ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_same_knowledge_gives_the_same_bytes() -> None:
+    knowledge = _small()
+    assert written(knowledge) == written(knowledge)
+    assert read(written(knowledge), b"network").index.names == ("leek", "kale")
+
+
+def test_a_damaged_file_is_refused() -> None:
+    content = bytearray(written(_small()))
+    for place in range(0, len(content), 97):
+        content[place] ^= 1
+        with pytest.raises(WrongKnowledge):
+            read(bytes(content), b"network")
+        content[place] ^= 1
+    with pytest.raises(WrongKnowledge):
+        read(b"", b"network")
+
+
+def test_knowledge_of_another_network_is_refused() -> None:
+    with pytest.raises(WrongKnowledge, match="files of one training"):
+        read(written(_small()), b"another network")
+
+
+def _small() -> Knowledge:
+    return Knowledge(
+        network_sha256=hashlib.sha256(b"network").hexdigest(),
+        space=Space(np.zeros(4, np.float32), np.eye(4, dtype=np.float32)),
+        index=ProductIndex(["leek", "kale"], unit(np.eye(4, dtype=np.float32)[:2]), np.zeros(2, np.float32)),
+        groups={"leek": "onions"},
+        calibration=Calibration(20.0, 0.5, 0.05),
+        record={"parts": "train"},
+    )
+
+
+def _knowing(knowledge: Knowledge, index: ProductIndex) -> Knowledge:
+    return msgspec.structs.replace(knowledge, index=index)
