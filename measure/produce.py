@@ -26,9 +26,12 @@ from cart_firmware.perception.recogniser import Recogniser
 from measure import novel_products
 from measure import produce_figures as figures
 from measure.novel_products import Shots
+from measure.produce_confusions import sheet
 from measure.produce_photographs import Photograph, disturbances, groups, load
 
 DRAWS = 10
+Wrong = tuple[Photograph, str, float]
+"""A photograph, what it was named, and with which probability."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,9 +48,13 @@ def main(arguments: Sequence[str]) -> int:
     if not options.only_partial:
         recogniser, size = opened(options.model)
         _warn(recogniser.knowledge, options.part)
-        metrics, right = identification(recogniser, asked)
+        metrics, wrong = identification(recogniser, asked)
         metrics["file_bytes"] = size
+        right = len(asked) - len(wrong)
+        disagree(wrong)
         show(metrics)
+        if options.confused:
+            cv2.imwrite(str(options.confused), sheet(wrong, shown))
     for folder in options.partial:
         metrics.setdefault("partial", {})[str(folder)] = novel = novelty(opened(folder)[0], asked, shown)
         show_novel(folder, novel)
@@ -73,10 +80,12 @@ def _warn(knowledge: Knowledge, part: str) -> None:
 # ── products that the model knows ────────────────────────────────────────────────────────────────────────────────────
 
 
-def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) -> tuple[dict[str, Any], int]:
-    """Return the figures, and how many photographs are named right. Prints those that are not."""
+def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) -> tuple[dict[str, Any], list[Wrong]]:
+    """Return the figures, and what is named wrong."""
     names, group_of = recogniser.knowledge.index.names, groups(photographs)
     group_of = {**recogniser.knowledge.groups, **group_of}
+    if strange := {one.product for one in photographs} - set(names):
+        raise SystemExit(f"the model does not know {len(strange)} products of the manifest: measure it with --partial")
     places = {name: place for place, name in enumerate(names)}
     right = np.array([places[one.product] for one in photographs])
     kinds = sorted(set(group_of.values()))
@@ -92,7 +101,11 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
         said.append(sight.probabilities * (1 - sight.unknown))
     raw = np.stack(said)
     probabilities = raw / raw.sum(axis=1, keepdims=True)
-    disagree(photographs, names, probabilities)
+    wrong = [
+        (photograph, names[int(row.argmax())], float(row.max()))
+        for photograph, row in zip(photographs, probabilities, strict=True)
+        if names[int(row.argmax())] != photograph.product
+    ]
     swaps = figures.swaps_caught(raw, right, group_of_name)
     return {
         **{f"fine_top{count}": figures.top(probabilities, right, count) for count in (1, 3, 5)},
@@ -107,7 +120,7 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
         "cpu_ms_median": round(statistics.median(cpu), 2),
         "lookup_ms": lookup_ms(recogniser),
         "enrol_ms": enrol_ms(recogniser, photographs),
-    }, int((probabilities.argmax(axis=1) == right).sum())
+    }, wrong
 
 
 def disturbed(
@@ -187,14 +200,11 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 # ── the report ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def disagree(photographs: Sequence[Photograph], names: Sequence[str], probabilities: Any) -> None:
+def disagree(wrong: Sequence[Wrong]) -> None:
     """Print what is named wrong, then the pairs that are confused most."""
-    pairs = Counter[tuple[str, str]]()
-    for photograph, row in zip(photographs, probabilities, strict=True):
-        said = names[int(row.argmax())]
-        if said != photograph.product:
-            pairs[photograph.product, said] += 1
-            print(f"wrong  {photograph.path.name}: named {said} ({row.max():.2f})")
+    for photograph, said, share in wrong:
+        print(f"wrong  {photograph.path.name}: named {said} ({share:.2f})")
+    pairs = Counter((photograph.product, said) for photograph, said, _ in wrong)
     confused = "; ".join(f"{right} as {said} x{count}" for (right, said), count in pairs.most_common(8))
     print(f"confused most: {confused}\n")
 
@@ -233,5 +243,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--partial", type=Path, action="append", default=[], help="folder of a model trained in part")
     parser.add_argument("--only-partial", action="store_true", help="leave out identification")
     parser.add_argument("--part", default="val", help="of the manifest, to be named; default: %(default)s")
+    parser.add_argument("--confused", type=Path, help="PNG file: what was named wrong beside what it was taken for")
     parser.add_argument("--json", action="store_true", help="one object as the last line")
     return parser.parse_args(arguments)

@@ -17,8 +17,10 @@ from cart_firmware.perception.embedder import Embedder
 from cart_firmware.perception.knowledge import Calibration, Knowledge, written
 from models.train import fit, views
 from models.train.donor import Donor
-from models.train.learn import Learner, Recipe, train
+from models.train.learn import Learner, Recipe, pooled, train
 from models.train.photographs import Photograph, load, products
+
+ALIKE = 0.98
 
 
 def main() -> int:
@@ -32,6 +34,7 @@ def main() -> int:
     donor = Donor(options.donor.read_bytes())
     learner = train(donor, chosen, recipe)
     network = donor.retrained(learner.tail.weights(), learner.tail.ranges, recipe.network_side)
+    agree(network, learner, chosen[:: max(1, len(chosen) // 32)])
     record = {"parts": options.parts, "photographs": str(len(chosen)), "recipe": msgspec.json.encode(recipe).decode()}
     knowledge = known(network, learner, chosen, recipe, record)
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +50,19 @@ def some(photographs: Sequence[Photograph], parts: Sequence[str], only: int | No
     if only is not None:
         names = sorted(np.random.default_rng(seed).choice(names, only, replace=False).tolist())
     return [each for each in photographs if each.part in parts and each.product in names]
+
+
+def agree(network: bytes, learner: Learner, photographs: Sequence[Photograph]) -> None:
+    """Raise RuntimeError when the file's features are not those of the weights that were trained."""
+    embedder = Embedder(network)
+    pictures = [each.picture() for each in photographs]
+    of_file = embedder.all_features([np.ascontiguousarray(picture[:, :, ::-1]) for picture in pictures])
+    of_weights = pooled(learner, [views.centre(picture, embedder.side) for picture in pictures], "compared")
+    likeness = float(np.corrcoef(of_file.ravel(), of_weights.ravel())[0, 1])
+    if likeness < ALIKE:
+        raise RuntimeError(
+            f"features of the file correlate by {likeness:.3f} with those trained, expected {ALIKE} at least"
+        )
 
 
 def known(

@@ -98,7 +98,7 @@ def train(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> Le
         if last and not learner.tail.ranges:
             learner.tail.ranges = observe(learner, pictures, side)
         losses = []
-        for batch, wanted in batches(pictures, labels, side, recipe.batch, dice, per_epoch):
+        for batch, wanted in batches(pictures, labels, side, recipe.batch, dice):
             _set_rate(optimizer, step / total)
             loss = _loss(
                 learner, learner.front(batch).to(device), targets[wanted.to(device)], wanted.to(device), recipe
@@ -115,11 +115,11 @@ def train(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> Le
 
 
 def batches(
-    pictures: Sequence[Picture], labels: NDArray[np.int64], side: int, size: int, dice: np.random.Generator, count: int
+    pictures: Sequence[Picture], labels: NDArray[np.int64], side: int, size: int, dice: np.random.Generator
 ) -> Iterator[tuple[Picture, Tensor]]:
-    """Yield random views and their labels; rare products come more often than their number, common ones less."""
+    """Yield an epoch of random views with labels; rare products come more often than their number, common ones less."""
     share = 1 / np.sqrt(np.bincount(labels))[labels]
-    order = dice.choice(len(labels), count * size, p=share / share.sum())
+    order = dice.choice(len(labels), len(labels) // size * size, p=share / share.sum())
     for start in range(0, len(order), size):
         chosen = order[start : start + size]
         made = np.stack([views.varied(pictures[each], pictures, side, dice) for each in chosen])
