@@ -17,8 +17,8 @@ from cart_firmware.perception.embedder import Embedder
 from cart_firmware.perception.knowledge import Calibration, Knowledge, written
 from models.train import fit, views
 from models.train.donor import Donor
-from models.train.learn import Learner, Recipe, pooled, train
-from models.train.photographs import Photograph, load, products
+from models.train.learn import Recipe, observe, pooled, prepare, train
+from models.train.photographs import Photograph, Picture, load, products
 
 ALIKE = 0.98
 
@@ -30,13 +30,17 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     recipe = Recipe(seed=options.seed, epochs=options.epochs)
-    chosen = some(load(options.manifest), options.parts.split(","), options.only, options.seed)
+    chosen = selected(load(options.manifest), options.parts.split(","), options.only, options.seed)
     donor = Donor(options.donor.read_bytes())
-    learner = train(donor, chosen, recipe)
-    network = donor.retrained(learner.tail.weights(), learner.tail.ranges, recipe.network_side)
-    agree(network, learner, chosen[:: max(1, len(chosen) // 32)])
+    stored = prepare(donor, chosen, recipe)
+    learner = train(donor, chosen, stored, recipe)
+    network = donor.retrained(
+        learner.tail.weights(), learner.tail.ranges or observe(learner, stored[:, 0]), recipe.side
+    )
+    some = slice(None, None, max(1, len(chosen) // 32))
+    agree(network, chosen[some], pooled(learner, stored[some, 0]))
     record = {"parts": options.parts, "photographs": str(len(chosen)), "recipe": msgspec.json.encode(recipe).decode()}
-    knowledge = known(network, learner, chosen, recipe, record)
+    knowledge = known(network, chosen, recipe, record)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "network.tflite").write_bytes(network)
     (options.folder / "knowledge.npz").write_bytes(written(knowledge))
@@ -44,7 +48,7 @@ def main() -> int:
     return 0
 
 
-def some(photographs: Sequence[Photograph], parts: Sequence[str], only: int | None, seed: int) -> list[Photograph]:
+def selected(photographs: Sequence[Photograph], parts: Sequence[str], only: int | None, seed: int) -> list[Photograph]:
     """Return the photographs of some parts, and of so many products alone, drawn by the seed."""
     names = list(products(photographs))
     if only is not None:
@@ -52,28 +56,22 @@ def some(photographs: Sequence[Photograph], parts: Sequence[str], only: int | No
     return [each for each in photographs if each.part in parts and each.product in names]
 
 
-def agree(network: bytes, learner: Learner, photographs: Sequence[Photograph]) -> None:
-    """Raise RuntimeError when the file's features are not those of the weights that were trained."""
-    embedder = Embedder(network)
-    pictures = [each.picture() for each in photographs]
-    of_file = embedder.all_features([np.ascontiguousarray(picture[:, :, ::-1]) for picture in pictures])
-    of_weights = pooled(learner, [views.centre(picture, embedder.side) for picture in pictures], "compared")
-    likeness = float(np.corrcoef(of_file.ravel(), of_weights.ravel())[0, 1])
+def agree(network: bytes, photographs: Sequence[Photograph], trained: NDArray[np.float32]) -> None:
+    """Raise RuntimeError when the file's features of photographs are not those of the weights that were trained."""
+    written_down = Embedder(network).all_features([_seen_by_camera(each.picture()) for each in photographs])
+    likeness = float(np.corrcoef(written_down.ravel(), trained.ravel())[0, 1])
     if likeness < ALIKE:
         raise RuntimeError(
             f"features of the file correlate by {likeness:.3f} with those trained, expected {ALIKE} at least"
         )
 
 
-def known(
-    network: bytes, learner: Learner, photographs: Sequence[Photograph], recipe: Recipe, record: dict[str, str]
-) -> Knowledge:
+def known(network: bytes, photographs: Sequence[Photograph], recipe: Recipe, record: dict[str, str]) -> Knowledge:
     """Return whitening, prototypes and calibration, from what the int8 network makes of the photographs."""
     groups = products(photographs)
     names = list(groups)
     features, labels = shots(Embedder(network), photographs, names, recipe)
-    neck = learner.neck.weight.detach().cpu().numpy().T
-    space = fit.whitened(features, labels, neck, learner.neck.bias.detach().cpu().numpy(), recipe.shrinkage)
+    space = fit.whitened(features, labels, recipe.dimensions, recipe.shrinkage)
     counts = [sum(each.product == name for each in photographs) for name in names]
     return Knowledge(
         network_sha256=hashlib.sha256(network).hexdigest(),
@@ -93,13 +91,18 @@ def shots(
     features, labels = [], []
     for done, photograph in enumerate(photographs):
         picture = photograph.picture()
-        seen = [picture, *(views.placed(picture, recipe.network_side, dice) for _ in range(recipe.shots))]
-        features.append(embedder.all_features([np.ascontiguousarray(each[:, :, ::-1]) for each in seen]))
+        seen = [picture, *(views.placed(picture, recipe.side, dice) for _ in range(recipe.shots))]
+        features.append(embedder.all_features([_seen_by_camera(each) for each in seen]))
         labels += [names.index(photograph.product)] * len(seen)
         if done % 50 == 0:
             print(f"\r{done} of {len(photographs)} photographs placed ", end="", file=sys.stderr, flush=True)
     print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
     return np.concatenate(features), np.array(labels)
+
+
+def _seen_by_camera(picture: Picture) -> Picture:
+    """Return a picture in the order of colours that a camera gives."""
+    return np.ascontiguousarray(picture[:, :, ::-1])
 
 
 def _options() -> argparse.Namespace:

@@ -11,26 +11,25 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
-def whitened(features: Floats, labels: Labels, neck: Floats, offset: Floats, shrinkage: float) -> Space:
+def whitened(features: Floats, labels: Labels, dimensions: int, shrinkage: float) -> Space:
     """Return the space in which shots of one product scatter alike in all directions.
 
     Args:
         features: shots x features.
         labels: of each shot.
-        neck: features x dimensions, as trained.
-        offset: dimensions; what the neck adds.
+        dimensions: of the space: the directions in which all shots together scatter most.
         shrinkage: share of the scatter that is taken for alike in all directions to begin with (0 to 1).
     """
-    placed = unit(features @ neck + offset).astype(np.float64)
+    centre = features.mean(axis=0)
+    away = (features - centre).astype(np.float64)
+    _, axes = np.linalg.eigh(np.cov(away.T))
+    axes = axes[:, ::-1][:, :dimensions]
+    placed = away @ axes
     means = np.stack([placed[labels == label].mean(axis=0) for label in range(int(labels.max()) + 1)])
     scatter = np.cov((placed - means[labels]).T)
-    width = len(scatter)
-    scatter = (1 - shrinkage) * scatter + shrinkage * np.trace(scatter) / width * np.eye(width)
+    scatter = (1 - shrinkage) * scatter + shrinkage * np.trace(scatter) / dimensions * np.eye(dimensions)
     values, vectors = np.linalg.eigh(scatter)
-    whiten = (vectors / np.sqrt(values)) @ vectors.T
-    # The centre c of the space solves (c @ neck + offset = 0) as well as can be.
-    centre = -np.linalg.lstsq(neck.T.astype(np.float64), offset.astype(np.float64), rcond=None)[0]
-    return Space(centre.astype(np.float32), (neck @ whiten).astype(np.float32))
+    return Space(centre, (axes @ ((vectors / np.sqrt(values)) @ vectors.T)).astype(np.float32))
 
 
 def prototypes(names: Sequence[str], vectors: Floats, labels: Labels, photographs: Sequence[int]) -> ProductIndex:

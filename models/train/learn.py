@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-import cv2
 import msgspec
 import numpy as np
 import torch
@@ -15,9 +14,9 @@ from torch.nn import functional
 
 from models.train import views
 from models.train.donor import Donor
-from models.train.front import Front
+from models.train.front import Front, Stored
 from models.train.network import Tail
-from models.train.photographs import Photograph, Picture, products
+from models.train.photographs import Photograph, products
 
 Floats = NDArray[np.float32]
 
@@ -25,34 +24,33 @@ Floats = NDArray[np.float32]
 class Recipe(msgspec.Struct, frozen=True):
     """What a training run is made of; the defaults are what the shipped model was made by."""
 
-    epochs: int = 12
-    side: int = 192
-    """Of the views trained on, in pixels."""
-    last_side: int = 224
-    """The same in the last epochs, in which int8 is imitated."""
-    last_epochs: int = 2
+    epochs: int = 8
+    int8_epochs: int = 0
+    """The last ones, in which int8 is imitated."""
+    views: int = 8
+    """Of each photograph; the first is the photograph as it is. An epoch takes one of them."""
     batch: int = 32
     rate: float = 4e-4
-    """Of the later layers; earlier ones learn slower, the head faster."""
-    front: int = 24
+    """Of the layers; the head learns faster."""
+    front: int = 47
     """Layers of the donor that stay as they are: edges and colours are the same everywhere."""
-    dimensions: int = 192
-    """Of the embedding after the neck."""
-    scale: float = 20.0
+    dimensions: int = 240
+    """Of the whitened space."""
+    scale: float = 16.0
     """Of the cosine before the softmax."""
-    margin: float = 0.0
-    """By which the right cosine is made harder."""
+    mixing: float = 0.2
+    """How much pictures are mixed: parameter of a beta distribution; 0 is not at all."""
     smoothing: float = 0.04
     """Of the label, over all products."""
-    group_smoothing: float = 0.06
+    group_smoothing: float = 0.04
     """The same, over products of its group."""
-    average: float = 0.997
+    average: float = 0.99
     """Share of the moving average of weights that a step keeps."""
-    network_side: int = 224
-    """Of what the finished network sees, in pixels."""
+    side: int = 224
+    """Of what the network sees, in pixels."""
     shots: int = 1
     """Views of each photograph that whitening and prototypes come from, beside itself."""
-    shrinkage: float = 0.1
+    shrinkage: float = 0.3
     """Of the scatter that is whitened."""
     sharpness: float = 20.0
     """Inverse temperature; chosen on `val` after training on `train`."""
@@ -62,47 +60,64 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 class Learner(nn.Module):
-    """Front, tail, neck and cosine head."""
+    """Front, tail, and a cosine head on the features themselves: a layer between would learn in the tail's stead."""
 
     def __init__(self, donor: Donor, recipe: Recipe, classes: int) -> None:
         super().__init__()
-        self.front = Front(donor, recipe.front)
+        self.front = Front(donor, recipe.front, recipe.side)
         self.tail = Tail(donor, recipe.front)
-        self.neck = nn.Linear(1280, recipe.dimensions)
-        self.head = nn.Parameter(torch.randn(classes, recipe.dimensions))
+        self.centre = nn.Parameter(torch.zeros(1280))
+        self.head = nn.Parameter(torch.randn(classes, 1280))
 
     def forward(self, activation: Tensor) -> Tensor:
         """Return the cosine with each product of what the front made of pictures."""
-        embedded = functional.normalize(self.neck(self.tail(activation)), dim=1)
+        embedded = functional.normalize(self.tail(activation) - self.centre, dim=1)
         return embedded @ functional.normalize(self.head, dim=1).T
 
 
-def train(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> Learner:
-    """Return the learner with averaged weights and the ranges of its activations. Progress goes to stderr."""
+def prepare(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> Stored:
+    """Return what the front makes of every photograph and of views of it: photographs x views x its activation."""
+    front, dice = Front(donor, recipe.front, recipe.side), np.random.default_rng(recipe.seed)
+    pictures = [each.picture() for each in photographs]
+    stored = []
+    for done, picture in enumerate(pictures):
+        seen = [views.centre(picture, recipe.side)]
+        seen += [views.varied(picture, pictures, recipe.side, dice) for _ in range(recipe.views - 1)]
+        stored.append(np.stack([front(each) for each in seen]))
+        if done % 20 == 0:
+            print(f"\r{done} of {len(pictures)} photographs varied ", end="", file=sys.stderr, flush=True)
+    print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
+    return np.stack(stored)
+
+
+def train(donor: Donor, photographs: Sequence[Photograph], stored: Stored, recipe: Recipe) -> Learner:
+    """Return the learner with averaged weights and the ranges of its activations. Progress goes to stderr.
+
+    Args:
+        donor: of the front and of the first weights.
+        photographs: what to learn.
+        stored: of the same photographs, from `prepare`.
+        recipe: how.
+    """
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = products(photographs)
     labels = np.array([list(names).index(each.product) for each in photographs])
-    pictures = [each.picture() for each in photographs]
     learner = Learner(donor, recipe, len(names)).to(device)
-    warm_start(learner, pictures, labels, recipe.side)
+    warm_start(learner, stored[:, 0], labels)
     average = Average(learner, recipe.average)
     targets = smoothed(list(names.values()), recipe).to(device)
     optimizer = torch.optim.AdamW(_rates(learner, recipe), weight_decay=0.02)
     dice = np.random.default_rng(recipe.seed)
-    per_epoch = len(photographs) // recipe.batch
-    total, step, began = per_epoch * recipe.epochs, 0, time.perf_counter()
+    total, step, began = len(photographs) // recipe.batch * recipe.epochs, 0, time.perf_counter()
     for epoch in range(recipe.epochs):
-        last = epoch >= recipe.epochs - recipe.last_epochs
-        side = recipe.last_side if last else recipe.side
-        if last and not learner.tail.ranges:
-            learner.tail.ranges = observe(learner, pictures, side)
+        if epoch == recipe.epochs - recipe.int8_epochs:
+            learner.tail.ranges = observe(learner, stored[:, 0])
         losses = []
-        for batch, wanted in batches(pictures, labels, side, recipe.batch, dice):
+        for batch, wanted in batches(stored, labels, recipe.batch, dice):
             _set_rate(optimizer, step / total)
-            loss = _loss(
-                learner, learner.front(batch).to(device), targets[wanted.to(device)], wanted.to(device), recipe
-            )
+            mixed, shares = mixture(learner.front.floats(batch), targets[wanted], recipe.mixing, dice)
+            loss = _loss(learner, mixed.to(device), shares, recipe)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -115,15 +130,14 @@ def train(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> Le
 
 
 def batches(
-    pictures: Sequence[Picture], labels: NDArray[np.int64], side: int, size: int, dice: np.random.Generator
-) -> Iterator[tuple[Picture, Tensor]]:
+    stored: Stored, labels: NDArray[np.int64], size: int, dice: np.random.Generator
+) -> Iterator[tuple[Stored, Tensor]]:
     """Yield an epoch of random views with labels; rare products come more often than their number, common ones less."""
     share = 1 / np.sqrt(np.bincount(labels))[labels]
     order = dice.choice(len(labels), len(labels) // size * size, p=share / share.sum())
     for start in range(0, len(order), size):
         chosen = order[start : start + size]
-        made = np.stack([views.varied(pictures[each], pictures, side, dice) for each in chosen])
-        yield made, torch.from_numpy(labels[chosen])
+        yield stored[chosen, dice.integers(stored.shape[1], size=size)], torch.from_numpy(labels[chosen])
 
 
 def smoothed(groups: Sequence[str], recipe: Recipe) -> Tensor:
@@ -137,47 +151,35 @@ def smoothed(groups: Sequence[str], recipe: Recipe) -> Tensor:
     return torch.from_numpy((shared + everywhere + np.diag(rest)).astype(np.float32))
 
 
-def warm_start(learner: Learner, pictures: Sequence[Picture], labels: NDArray[np.int64], side: int) -> None:
-    """Begin with a neck that whitens the donor's features, and with the means of the products as head."""
-    features = pooled(learner, [views.centre(picture, side) for picture in pictures], "features of the donor")
-    means = np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
-    spread = np.cov((features - means[labels]).T)
-    spread += 0.1 * np.trace(spread) / len(spread) * np.eye(len(spread))
-    values, vectors = np.linalg.eigh(spread)
-    whiten = vectors / np.sqrt(values)
-    _, _, axes = np.linalg.svd((features - features.mean(axis=0)) @ whiten, full_matrices=False)
-    neck = whiten @ axes[: learner.neck.out_features].T
-    neck /= np.linalg.norm((features - features.mean(axis=0)) @ neck, axis=1).mean()
+def warm_start(learner: Learner, stored: Stored, labels: NDArray[np.int64]) -> None:
+    """Begin with the products' means as head."""
+    features = pooled(learner, stored)
+    centre = features.mean(axis=0)
+    means = np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)]) - centre
     device = learner.head.device
-    learner.neck.weight.data = torch.from_numpy(neck.T.astype(np.float32)).contiguous().to(device)
-    learner.neck.bias.data = torch.from_numpy((-features.mean(axis=0) @ neck).astype(np.float32)).to(device)
-    head = (means - features.mean(axis=0)) @ neck
-    head /= np.linalg.norm(head, axis=1, keepdims=True)
-    learner.head.data = torch.from_numpy(head.astype(np.float32)).to(device)
+    learner.centre.data = torch.from_numpy(centre).to(device)
+    learner.head.data = torch.from_numpy(means / np.linalg.norm(means, axis=1, keepdims=True)).to(device)
 
 
-def pooled(learner: Learner, pictures: Sequence[Picture], what: str) -> Floats:
-    """Return the pooled features of pictures of one size."""
-    found = []
+def pooled(learner: Learner, stored: Stored) -> Floats:
+    """Return the features of pictures, from what the front made of them."""
     device = learner.head.device
     with torch.no_grad(), _half(device):
-        for start in range(0, len(pictures), 64):
-            activation = learner.front(np.stack(pictures[start : start + 64])).to(device)
-            found.append(learner.tail(activation).float().cpu().numpy())
-            print(f"\r{start} of {len(pictures)}: {what}  ", end="", file=sys.stderr, flush=True)
-    print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
+        found = [
+            learner.tail(learner.front.floats(stored[start : start + 64]).to(device)).float().cpu().numpy()
+            for start in range(0, len(stored), 64)
+        ]
     return np.concatenate(found)
 
 
-def observe(learner: Learner, pictures: Sequence[Picture], side: int) -> dict[int, tuple[float, float]]:
+def observe(learner: Learner, stored: Stored) -> dict[int, tuple[float, float]]:
     """Return the range of each activation on some photographs: the middle of what batches of 16 reach."""
-    tail = learner.tail
+    tail, device = learner.tail, learner.head.device
     tail.seen, tail.ranges = {}, {}
-    device = learner.head.device
-    some = [views.centre(picture, side) for picture in pictures[:: max(1, len(pictures) // 256)]]
+    some = stored[:: max(1, len(stored) // 512)]
     with torch.no_grad(), _half(device):
         for start in range(0, len(some), 16):
-            tail(learner.front(np.stack(some[start : start + 16])).to(device))
+            tail(learner.front.floats(some[start : start + 16]).to(device))
     ranges = {number: tuple(np.median(each, axis=0).tolist()) for number, each in tail.seen.items()}
     tail.seen = None
     return ranges
@@ -202,11 +204,21 @@ class Average:
                 each.copy_(self._weights[name])
 
 
-def _loss(learner: Learner, activation: Tensor, wanted: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+def mixture(activation: Tensor, wanted: Tensor, mixing: float, dice: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return a batch in which every activation has some of its neighbour in it, and is to be named accordingly.
+
+    V. Verma et al., "Manifold Mixup" (2019); the share is drawn from a beta distribution with `mixing` as parameters.
+    """
+    if not mixing:
+        return activation, wanted
+    share = torch.from_numpy(dice.beta(mixing, mixing, len(activation)).astype(np.float32)).to(wanted.device)
+    pictures, labels = share.cpu()[:, None, None, None], share[:, None]
+    return activation.lerp(activation.roll(1, 0), pictures), wanted.lerp(wanted.roll(1, 0), labels)
+
+
+def _loss(learner: Learner, activation: Tensor, wanted: Tensor, recipe: Recipe) -> Tensor:
     with _half(activation.device):
         cosines = learner(activation).float()
-    if recipe.margin:
-        cosines = cosines - recipe.margin * functional.one_hot(labels, cosines.shape[1])
     return functional.cross_entropy(recipe.scale * cosines, wanted)
 
 
@@ -217,11 +229,8 @@ def _half(device: torch.device) -> torch.autocast:
 
 def _rates(learner: Learner, recipe: Recipe) -> list[dict[str, object]]:
     convolutions = [list(each.parameters()) for each in learner.tail.convolutions.values()]
-    groups: list[dict[str, object]] = [
-        {"params": each, "top": recipe.rate * (0.3 + 0.7 * place / len(convolutions))}
-        for place, each in enumerate(convolutions)
-    ]
-    return [*groups, {"params": [*learner.neck.parameters(), learner.head], "top": 3 * recipe.rate}]
+    groups: list[dict[str, object]] = [{"params": each, "top": recipe.rate} for each in convolutions]
+    return [*groups, {"params": [learner.centre, learner.head], "top": 3 * recipe.rate}]
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, done: float) -> None:
@@ -238,6 +247,3 @@ def _progress(epoch: int, recipe: Recipe, loss: float, seconds: float) -> None:
         file=sys.stderr,
         flush=True,
     )
-
-
-cv2.setNumThreads(1)

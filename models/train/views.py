@@ -32,20 +32,20 @@ def varied(picture: Picture, others: Sequence[Picture], side: int, dice: Dice) -
     """Return one random view, side x side pixels; a part may be covered by a piece of one of the others."""
     view = placed(picture, side, dice)
     view = lit(view, dice)
-    if dice.random() < 0.3:
+    if dice.random() < 0.2:
         view = covered(view, others[dice.integers(len(others))], dice)
-    if dice.random() < 0.3:
+    if dice.random() < 0.2:
         view = smeared(view, dice)
-    if dice.random() < 0.3:
+    if dice.random() < 0.2:
         view = noisy(view, dice.uniform(2, 20), dice)
     return view
 
 
 def placed(picture: Picture, side: int, dice: Dice) -> Picture:
-    """Return a square cut somewhere, turned (half of all by any angle), stretched a little, mirrored or not."""
+    """Return a square cut somewhere, turned (a third of all by any angle), stretched a little, mirrored or not."""
     height, width = picture.shape[:2]
-    length = min(height, width) * math.sqrt(dice.uniform(0.3, 1.1))
-    angle = dice.uniform(-180, 180) if dice.random() < 0.5 else dice.normal(0, 8)
+    length = min(height, width) * math.sqrt(dice.uniform(0.4, 1.1))
+    angle = dice.uniform(-180, 180) if dice.random() < 0.35 else dice.normal(0, 6)
     stretch = math.exp(dice.normal(0, 0.1))
     mirrored = -1 if dice.random() < 0.5 else 1
     room = [max(0.0, (extent - length) / 2) for extent in (width, height)]
@@ -65,9 +65,9 @@ def placed(picture: Picture, side: int, dice: Dice) -> Picture:
 
 def lit(view: Picture, dice: Dice) -> Picture:
     """Return a view in other light: brighter or dimmer, warmer or colder, flatter or harder, more or less coloured."""
-    light = math.exp(dice.uniform(math.log(0.4), math.log(1.25))) if dice.random() < 0.6 else 1.0
-    cast = np.exp(dice.normal(0, 0.05, 3))
-    contrast, saturation = math.exp(dice.normal(0, 0.12)), math.exp(dice.normal(0, 0.15))
+    light = math.exp(dice.uniform(math.log(0.4), math.log(1.25))) if dice.random() < 0.4 else 1.0
+    cast = np.exp(dice.normal(0, 0.03, 3))
+    contrast, saturation = math.exp(dice.normal(0, 0.1)), math.exp(dice.normal(0, 0.1))
     grey = np.array([0.299, 0.587, 0.114])
     mix = (saturation * np.eye(3) + (1 - saturation) * np.outer(np.ones(3), grey)) * cast[:, None] * contrast * light
     offset = 128 * (1 - contrast) * light

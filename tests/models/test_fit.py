@@ -21,7 +21,7 @@ def goods(products: int, shots: int, seed: int) -> tuple[Floats, NDArray[np.int6
 def test_whitening_names_shots_that_plain_features_confuse() -> None:
     shown, labels = goods(30, 20, seed=1)
     asked, right = goods(30, 20, seed=2)
-    space = fit.whitened(shown, labels, np.eye(16, dtype=np.float32), np.full(16, -5, np.float32), 0.05)
+    space = fit.whitened(shown, labels, 16, 0.02)
     names = [f"product {each}" for each in range(30)]
     whitened = fit.prototypes(names, space.place(shown), labels, [20] * 30).likeness(space.place(asked))
     plain = fit.prototypes(names, unit(shown - 5), labels, [20] * 30).likeness(unit(asked - 5))
