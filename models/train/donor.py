@@ -23,6 +23,7 @@ _OPERATORS = {
     schema.BuiltinOperator.ADD: "add",
     schema.BuiltinOperator.MEAN: "pool",
 }
+LEAST_WEIGHT = 1e-4
 _RELU6 = int(schema.ActivationFunctionType.RELU6)
 
 
@@ -111,9 +112,12 @@ def quantisation(low: float, high: float) -> tuple[float, int]:
 
 
 def kernel_scales(kernel: Floats) -> Floats:
-    """Return the scale of each output channel, so that its largest weight is 127 (of a depthwise kernel: last axis)."""
+    """Return the scale of each output channel, so that its largest weight is 127 (of a depthwise kernel: last axis).
+
+    A channel without weights has a bias all the same, which has to fit into 32 bits at this scale.
+    """
     axes = (1, 2, 3) if kernel.shape[0] > 1 else (0, 1, 2)
-    return np.asarray(np.maximum(np.abs(kernel).max(axis=axes), 1e-8) / 127, np.float32)
+    return np.asarray(np.maximum(np.abs(kernel).max(axis=axes), LEAST_WEIGHT) / 127, np.float32)
 
 
 def _range(scale: float, zero: int) -> Range:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.train.donor import Donor, Layer, Range, Weights, quantisation
+from models.train.donor import LEAST_WEIGHT, Donor, Layer, Range, Weights, quantisation
 
 
 class Tail(nn.Module):
@@ -76,7 +76,7 @@ def rounded(values: Tensor, low: float, high: float) -> Tensor:
 
 def rounded_kernel(kernel: Tensor) -> Tensor:
     """Return what int8 keeps of a kernel, with a scale per output channel."""
-    scales = kernel.detach().abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-8) / 127
+    scales = kernel.detach().abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(LEAST_WEIGHT) / 127
     return kernel + (torch.round(kernel / scales) * scales - kernel).detach()
 
 
