@@ -23,7 +23,7 @@ class Space(msgspec.Struct, frozen=True):
 
     def place(self, features: Floats) -> Floats:
         """Return the unit vectors of features (... x features)."""
-        return unit((features - self.centre) @ self.whitening)
+        return unit(np.asarray((features - self.centre) @ self.whitening, np.float32))
 
 
 class ProductIndex:
