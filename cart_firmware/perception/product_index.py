@@ -90,7 +90,8 @@ def bias_of(shots: int) -> float:
 
 
 WITHIN = 0.8
-"""Cosine of a shot with its product's true direction, in the middle; measured on products that were not trained on."""
+"""Cosine of a shot with its product's true direction. On products that were not trained on it is 0.73; at 0.8 products
+enrolled later gain a little less, and old ones lose 2 points instead of 4 (ten new from 5 shots, beside 41)."""
 
 
 def unit(vectors: Floats) -> Floats:

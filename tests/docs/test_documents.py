@@ -322,7 +322,7 @@ def our_files() -> Iterator[Path]:
         if (
             path.is_file()
             and "__pycache__" not in path.parts
-            and path.suffix not in {".png", ".jpg", ".woff2", ".tflite", ".cartset"}
+            and path.suffix not in {".png", ".jpg", ".woff2", ".tflite", ".npz", ".cartset"}
         ):
             yield path
 
