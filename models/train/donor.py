@@ -24,6 +24,7 @@ _OPERATORS = {
     schema.BuiltinOperator.MEAN: "pool",
 }
 LEAST_WEIGHT = 1e-4
+"""For which a channel without weights is taken; smaller, and a bias of 6 would not fit into 32 bits."""
 _RELU6 = int(schema.ActivationFunctionType.RELU6)
 
 
