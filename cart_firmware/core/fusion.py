@@ -184,7 +184,12 @@ def time_passed(draft: Draft, context: Context) -> None:
 
 def decide_held(draft: Draft, held: HeldStep, context: Context) -> None:
     """Explain a held step with what is known now, if it can be."""
-    found = judge(stories_of(draft, _about(held, draft.evidence, context), context)).believed
+    _decide(draft, _about(held, draft.evidence, context), context)
+
+
+def _decide(draft: Draft, newest: Question, context: Context) -> None:
+    """Explain an open question with what is known now, if it can be, and is not too soon."""
+    found = judge(stories_of(draft, newest, context)).believed
     if found and not _hasty(found, draft, context):
         tell(draft, found, context)
 
@@ -214,8 +219,8 @@ def reconsider(draft: Draft, context: Context) -> None:
     """Look again at all that is open: lines, scans or the shopper's word may explain it now."""
     for name in [_name(question) for question in questions_of(draft, context)]:
         newest = next((question for question in questions_of(draft, context) if _name(question) == name), None)
-        if newest and (found := judge(stories_of(draft, newest, context)).believed):
-            tell(draft, found, context)
+        if newest:
+            _decide(draft, newest, context)
 
 
 def choices(draft: Draft, context: Context) -> tuple[Hypothesis, ...]:

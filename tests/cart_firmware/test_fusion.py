@@ -3,6 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cart_firmware.core.decision import Passed, Way
+from cart_firmware.core.fusion import passage_seen
 from cart_firmware.core.touch import Cancel, Choose, Container, Quantity, Remove, Touch
 from cart_protocol.basket import (
     BasketThawed,
@@ -171,6 +173,18 @@ def test_a_hand_that_lifts_the_basket_by_the_mass_of_a_line_leaves_no_trace() ->
     trip.put(505)
     trip.wait(5)
     assert trip.events == before
+
+
+def test_a_hand_of_which_nothing_is_known_does_not_hurry_what_may_be_leaning() -> None:
+    trip = Trip.begun()
+    trip.scan(PASTA)
+    trip.put(506)
+    trip.put(-505)
+    trip.wait(0.5)
+    trip.tell(passage_seen, Passed(trip.now_us - 400_000, trip.now_us, Way.UNSEEN))
+    assert trip.names == ["Pasta"]
+    trip.wait(1)
+    assert trip.names == []
 
 
 def test_a_scan_outlives_its_patience_while_the_cart_rolls() -> None:
