@@ -45,8 +45,6 @@ _STAFF_S = 10.0
 _AT_REST_MG = 12_000
 _FORGOTTEN_S = 45.0
 """After so long goods that are on no list, and nothing asked, are given away."""
-
-
 _SETTLED_S = 5.0
 _UNDONE_US = 4_000_000
 _NOTHING: tuple[int, Kind, ProductId | None] = (-_UNDONE_US, Kind.ADD, None)
@@ -287,13 +285,18 @@ class Shopper:
         self._bill.staff += count
         self._called_s = None
         self._cart.clear()
-        inside = Counter[str]()
-        for action in self._trip.truth.actions:
-            if action.at_s <= self._cart.now_us / 1e6 and action.kind in (Kind.ADD, Kind.REMOVE):
-                inside[id_of(action.product)] += 1 if action.kind is Kind.ADD else -1
-        self._cart.tell(_corrected, inside)
+        self._cart.tell(_corrected, inside(self._trip, self._cart.now_us / 1e6))
         self._owed.clear()
         self._lines = {line.line: line.product for line in self._cart.basket.lines.values()}
+
+
+def inside(trip: Trip, at_s: float) -> Counter[str]:
+    """Return how many of each product of the shop truly lie in the cart."""
+    found = Counter[str]()
+    for action in trip.truth.actions:
+        if action.at_s <= at_s and action.kind in (Kind.ADD, Kind.REMOVE):
+            found[id_of(action.product)] += 1 if action.kind is Kind.ADD else -1
+    return found
 
 
 def _report(draft: Draft, level: Level, context: Context) -> None:
@@ -301,13 +304,13 @@ def _report(draft: Draft, level: Level, context: Context) -> None:
     fusion.load_reported(draft, Mass(round(level.mass_mg)), variance, context, quiet=level.quiet)
 
 
-def _corrected(draft: Draft, inside: Counter[str], context: Context) -> None:
+def _corrected(draft: Draft, truth: Counter[str], context: Context) -> None:
     for line in list(draft.basket.lines.values()):
-        if inside[line.product] > 0:
-            inside[line.product] -= 1
+        if truth[line.product] > 0:
+            truth[line.product] -= 1
         else:
             draft.add(LineRemoved(line=line.line, mass=line.mass))
-    for product, count in inside.items():
+    for product, count in truth.items():
         for _ in range(count):
             draft.add(_line(ProductId(product), context))
 

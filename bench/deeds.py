@@ -10,7 +10,7 @@ from collections import Counter
 
 import msgspec
 
-from bench.baskets import Shopper, id_of, product_of
+from bench.baskets import Shopper, inside, product_of
 from bench.detectors import Outcome, weigher
 from cart_firmware.core.decision import Context
 from cart_firmware.core.touch import Choose, Container
@@ -57,9 +57,11 @@ def rows(play: Play, trials: int, seed: int) -> list[Row]:
     for number in range(trials):
         played = trip(seed * 1_000_003 + number, Settings(play=play.name))
         seen = weigher(played)
-        silent, lying = _Customer(played, seen, lies=False), _Customer(played, seen, lies=True)
+        silent = lying = _Customer(played, seen, lies=False)
         silent.shop()
-        lying.shop()
+        if not play.honest:
+            lying = _Customer(played, seen, lies=True)
+            lying.shop()
         if not silent.spoilt:
             found.setdefault(_suffix(played), []).append((silent.noticed, lying.noticed))
     return [
@@ -91,14 +93,11 @@ class _Customer(Shopper):
 
     @property
     def noticed(self) -> bool:
-        inside, listed = Counter[str](), Counter[str]()
-        for action in self._trip.truth.actions:
-            if action.kind in (Kind.ADD, Kind.REMOVE):
-                inside[id_of(action.product)] += 1 if action.kind is Kind.ADD else -1
-        listed.update(line.product for line in self._cart.basket.lines.values())
+        goods = inside(self._trip, self._trip.seconds)
+        listed = Counter[str](line.product for line in self._cart.basket.lines.values())
         if self._deed.honest:
-            return self._cart.is_open or +inside != +listed
-        return self._cart.is_open or (bool(inside) and not inside - listed and self._deed.name != _BESIDE)
+            return self._cart.is_open or +goods != +listed
+        return self._cart.is_open or (bool(goods) and not goods - listed and self._deed.name != _BESIDE)
 
     def _answer(self, now_s: float) -> None:
         if not self._began and now_s >= self._deed.from_s - 1.0:
