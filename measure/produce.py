@@ -27,7 +27,8 @@ from measure import novel_products
 from measure import produce_figures as figures
 from measure.novel_products import Shots
 from measure.produce_confusions import sheet
-from measure.produce_photographs import Photograph, disturbances, groups, load
+from measure.produce_photographs import disturbances
+from models.train.photographs import Photograph, load, products
 
 DRAWS = 10
 Wrong = tuple[Photograph, str, float]
@@ -82,7 +83,7 @@ def _warn(knowledge: Knowledge, part: str) -> None:
 
 def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) -> tuple[dict[str, Any], list[Wrong]]:
     """Return the figures, and what is named wrong."""
-    names, group_of = recogniser.knowledge.index.names, groups(photographs)
+    names, group_of = recogniser.knowledge.index.names, products(photographs)
     group_of = {**recogniser.knowledge.groups, **group_of}
     if strange := {one.product for one in photographs} - set(names):
         raise SystemExit(f"the model does not know {len(strange)} products of the manifest: measure it with --partial")
@@ -93,7 +94,7 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
     group = np.array([kinds.index(one.group) for one in photographs])
     said, wall, cpu = [], [], []
     for photograph in shown_progress(photographs, "named"):
-        picture = photograph.picture()
+        picture = photograph.seen()
         began, began_cpu = time.perf_counter(), time.thread_time()
         sight = recogniser.recognise([picture])
         wall.append((time.perf_counter() - began) * 1e3)
@@ -130,7 +131,7 @@ def disturbed(
     table = {}
     for name, disturb in disturbances().items():
         probabilities = [
-            recogniser.recognise([disturb(photograph.picture())]).probabilities
+            recogniser.recognise([disturb(photograph.seen())]).probabilities
             for photograph in shown_progress(photographs, name)
         ]
         table[name] = figures.top(np.stack(probabilities), right, 1)
@@ -148,7 +149,7 @@ def lookup_ms(recogniser: Recogniser, products: int = 10_000) -> float:
 
 def enrol_ms(recogniser: Recogniser, photographs: Sequence[Photograph]) -> float:
     """Return the processor time of enrolling one product from ten shots, in milliseconds."""
-    pictures = [one.picture() for one in photographs[:10]]
+    pictures = [one.seen() for one in photographs[:10]]
     return _fastest(lambda: recogniser.knowledge.index.with_product("new", recogniser.vectors(pictures)))
 
 
@@ -189,7 +190,7 @@ def novelty(recogniser: Recogniser, asked: Sequence[Photograph], shown: Sequence
 
 
 def shots_of(recogniser: Recogniser, photographs: Sequence[Photograph]) -> Shots:
-    vectors: list[Floats] = [recogniser.vectors([one.picture()])[0] for one in shown_progress(photographs, "looked at")]
+    vectors: list[Floats] = [recogniser.vectors([one.seen()])[0] for one in shown_progress(photographs, "looked at")]
     return Shots([one.product for one in photographs], np.stack(vectors))
 
 

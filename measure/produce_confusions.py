@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from measure.produce_photographs import Photograph, Picture
+from models.train.photographs import Photograph, Picture
 
 _SIDE, _CAPTION, _COLUMNS = 160, 34, 4
 
@@ -38,7 +38,7 @@ def _cell(photograph: Photograph, example: Photograph | None, said: str, share: 
 
 
 def _square(photograph: Photograph) -> Picture:
-    picture = photograph.picture()
+    picture = photograph.seen()
     height, width = picture.shape[:2]
     least = min(height, width)
     top, left = (height - least) // 2, (width - least) // 2

@@ -1,47 +1,12 @@
-"""Labelled photographs of goods, and what may go wrong with a picture."""
+"""What may go wrong with a picture of goods."""
 
-import csv
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import cv2
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
-
-
-class Photograph(msgspec.Struct, frozen=True):
-    path: Path
-    product: str
-    group: str
-    part: str
-
-    def picture(self) -> Picture:
-        """Return the picture, height x width x 3, BGR."""
-        picture = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise FileNotFoundError(f"{self.path} is no picture that can be read; see the manifest's column 'path'")
-        return np.asarray(picture, np.uint8)
-
-
-def load(manifest: Path) -> list[Photograph]:
-    """Return the photographs of a manifest with the columns path, fine, coarse and, where it has parts, part.
-
-    Raises:
-        OSError, KeyError: there is no such file, or it lacks a column.
-    """
-    with manifest.open(encoding="utf-8", newline="") as lines:
-        return [
-            Photograph(manifest.parent / row["path"], row["fine"], row["coarse"], row.get("part", ""))
-            for row in csv.DictReader(lines)
-        ]
-
-
-def groups(photographs: Sequence[Photograph]) -> dict[str, str]:
-    """Return each product's group."""
-    return dict(sorted({one.product: one.group for one in photographs}.items()))
 
 
 def disturbances() -> dict[str, Callable[[Picture], Picture]]:

@@ -58,7 +58,7 @@ def selected(photographs: Sequence[Photograph], parts: Sequence[str], only: int 
 
 def agree(network: bytes, photographs: Sequence[Photograph], trained: NDArray[np.float32]) -> None:
     """Raise RuntimeError when the file's features of photographs are not those that PyTorch imitates int8 with."""
-    written_down = Embedder(network).all_features([_seen_by_camera(each.picture()) for each in photographs])
+    written_down = Embedder(network).all_features([each.seen() for each in photographs])
     likeness = float(np.corrcoef(written_down.ravel(), trained.ravel())[0, 1])
     if likeness < ALIKE:
         raise RuntimeError(

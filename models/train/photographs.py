@@ -28,6 +28,10 @@ class Photograph(msgspec.Struct, frozen=True):
             raise ValueError(f"{self.path}: not a picture that OpenCV can read; compare the manifest with its folder")
         return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
+    def seen(self) -> Picture:
+        """Return the same with its colours in the order in which a camera gives them, BGR."""
+        return np.ascontiguousarray(self.picture()[:, :, ::-1])
+
 
 def load(manifest: Path) -> list[Photograph]:
     """Return all photographs of a manifest. Raises ValueError when it has none or lacks a column."""
