@@ -127,11 +127,21 @@ class Imu(Protocol):
     def close(self) -> None: ...
 
 
+class Colour(msgspec.Struct, frozen=True):
+    """The colours of a picture (ITU-R BT.601): Cb and Cr, 2 x half its height x half its width, uint8."""
+
+    planes: NDArray[np.uint8]
+    limited: bool
+    """Black is 16 and white is 235 in the luminance beside it, as video has it; otherwise 0 and 255."""
+
+
 class Frame(msgspec.Struct, frozen=True):
     """One picture: luminance, height x width, uint8; `at_us` is when it was complete (monotonic)."""
 
     at_us: int
     luma: NDArray[np.uint8]
+    colour: Colour | None = None
+    """None of a camera that sees no colours."""
 
 
 class FrameSource(Protocol):

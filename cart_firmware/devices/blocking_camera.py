@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Protocol
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from cart_firmware.devices.newest_frame import NewestFrame
+from cart_firmware.devices.picture import Picture
 from cart_firmware.ports import Frame
 from cart_protocol.host.clock import Clock
 
@@ -28,8 +27,8 @@ class BlockingDevice(Protocol):
     unmet: tuple[str, ...]
     """Settings that it does not honour; see ports.FrameSource."""
 
-    def read(self) -> NDArray[np.uint8] | None:
-        """Return the next picture's brightness (height x width), or None when the camera gives none."""
+    def read(self) -> Picture | None:
+        """Return the next picture, or None when the camera gives none."""
 
     def reopen(self) -> None: ...
     def close(self) -> None: ...
@@ -80,9 +79,9 @@ class BlockingCamera:
 
     async def _keep_reading(self) -> None:
         while not self._closing.is_set():
-            luma = await asyncio.to_thread(self._device.read)
-            if luma is not None:
-                self._newest.put(Frame(self._clock.monotonic_us(), luma))
+            picture = await asyncio.to_thread(self._device.read)
+            if picture is not None:
+                self._newest.put(picture.frame(self._clock.monotonic_us()))
                 self._tell()
                 continue
             self.complaint = f"{self._device.name} gives no picture"

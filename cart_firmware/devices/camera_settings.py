@@ -1,10 +1,8 @@
-"""What was asked of a camera beside what it does; and the part of a picture that was asked for, cut out."""
+"""What was asked of a camera beside what it does; and where the part of a picture lies that was asked for."""
 
 from collections.abc import Mapping
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from cart_firmware.config import CameraSettings
 from cart_protocol.host.configuration import ConfigurationError
@@ -17,7 +15,6 @@ _TOLERANCE = 0.1
 _STEP = {"exposure_us": 50.0, "gain": 0.1, "focus": 0.1}
 """What is near enough in any case. V4L2 counts exposures in 100 us (V4L2_CID_EXPOSURE_ABSOLUTE)."""
 _UNSET = msgspec.structs.asdict(CameraSettings())
-_WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def asked(settings: CameraSettings) -> dict[str, float]:
@@ -38,14 +35,6 @@ def unmet(wanted: Mapping[str, float], done: Mapping[str, float | None]) -> tupl
 def ignored(settings: CameraSettings, why: str) -> tuple[str, ...]:
     """Return a sentence for each setting of exposure, gain and focus that was made for a camera that has none."""
     return tuple(f"{key}: asked {value:g}, but {why}" for key, value in asked(settings).items() if value != _UNSET[key])
-
-
-def cropped(luma: NDArray[np.uint8], region: tuple[float, float, float, float]) -> NDArray[np.uint8]:
-    """Return that part of a picture; the picture itself where all of it is wanted."""
-    if region == _WHOLE:
-        return luma
-    left, top, width, height = in_pixels(region, luma.shape[1], luma.shape[0])
-    return np.ascontiguousarray(luma[top : top + height, left : left + width])
 
 
 def in_pixels(

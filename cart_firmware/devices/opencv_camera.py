@@ -4,15 +4,15 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import cv2
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from cart_firmware.config import CameraSettings
-from cart_firmware.devices.camera_settings import asked, cropped, ignored, unmet
+from cart_firmware.devices.camera_settings import asked, ignored, unmet
+from cart_firmware.devices.picture import Picture, cropped, from_bgr
 from cart_firmware.ports import Frame
 from cart_protocol.host.clock import Clock
 from cart_protocol.host.configuration import ConfigurationError
@@ -46,9 +46,9 @@ class V4l2Device:
                 "and the group 'video' may use them"
             )
 
-    def read(self) -> NDArray[np.uint8] | None:
-        luma = _next_of(self._capture)
-        return None if luma is None else cropped(luma, self._settings.region)
+    def read(self) -> Picture | None:
+        picture = _next_of(self._capture)
+        return None if picture is None else cropped(picture, self._settings.region)
 
     def reopen(self) -> None:
         self._capture.release()
@@ -119,14 +119,14 @@ class VideoFile:
             async with self._in_use:
                 if self._closed or (picture := await self._next()) is None:
                     return
-            yield Frame(self._clock.monotonic_us(), cropped(picture, self._region))
+            yield cropped(picture, self._region).frame(self._clock.monotonic_us())
 
     async def close(self) -> None:
         async with self._in_use:
             self._closed = True
             self._capture.release()
 
-    async def _next(self) -> NDArray[np.uint8] | None:
+    async def _next(self) -> Picture | None:
         if (picture := await asyncio.to_thread(_next_of, self._capture)) is None:
             self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
             picture = await asyncio.to_thread(_next_of, self._capture)
@@ -152,13 +152,12 @@ class PictureFolder:
         shown = 0
         async for tick in _ticks(self._period_s):
             path = self._paths[tick % len(self._paths)]
-            picture = await asyncio.to_thread(cv2.imread, str(path), cv2.IMREAD_GRAYSCALE)
+            picture = await asyncio.to_thread(_picture_in, path)
             if self._closed:
                 return
             if picture is not None:
                 shown += 1
-                luma = cropped(cast("NDArray[np.uint8]", picture), self._region)
-                yield Frame(self._clock.monotonic_us(), luma)
+                yield cropped(picture, self._region).frame(self._clock.monotonic_us())
             elif self._skip(path) >= len(self._paths) and not shown:
                 raise ConfigurationError(f"camera.device: none of the pictures in {path.parent} can be read")
 
@@ -190,9 +189,12 @@ async def _ticks(period_s: float) -> AsyncIterator[int]:
         due, tick = max(due + period_s, loop.time()), tick + 1
 
 
-def _next_of(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
-    """Return the next picture's brightness, or None when there is none. Blocks until the camera has one."""
-    found, picture = capture.read()
-    if not found:
-        return None
-    return cast("NDArray[np.uint8]", cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture)
+def _next_of(capture: cv2.VideoCapture) -> Picture | None:
+    """Return the next picture, or None when there is none. Blocks until the camera has one."""
+    found, pixels = capture.read()
+    return from_bgr(np.asarray(pixels, np.uint8)) if found else None
+
+
+def _picture_in(path: Path) -> Picture | None:
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    return None if pixels is None else from_bgr(np.asarray(pixels, np.uint8))

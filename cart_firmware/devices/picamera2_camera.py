@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from cart_firmware.config import CameraSettings
 from cart_firmware.devices.camera_settings import SETTLED, asked, in_pixels, unmet
+from cart_firmware.devices.picture import Picture
+from cart_firmware.ports import Colour
 from cart_protocol.host.configuration import ConfigurationError
 
 _CONTROL = {"exposure_us": "ExposureTime", "gain": "AnalogueGain", "focus": "LensPosition"}
@@ -84,14 +86,12 @@ class Picamera2Device:
             self.unmet += ("region: the camera cannot show a part of its picture",)
         camera.start()
 
-    def read(self) -> NDArray[np.uint8] | None:
-        width, height = self._size
-        picture = self._camera.capture_array("main")
+    def read(self) -> Picture | None:
+        planes = self._camera.capture_array("main")
         self._pictures += 1
         if self._pictures == SETTLED:
             self._compare(self._camera.capture_metadata())
-        # The three planes stand below each other, and rows may be padded on the right.
-        return np.ascontiguousarray(picture[:height, :width])
+        return self._picture(planes)
 
     def reopen(self) -> None:
         self._camera.stop()
@@ -100,6 +100,13 @@ class Picamera2Device:
     def close(self) -> None:
         self._camera.stop()
         self._camera.close()
+
+    def _picture(self, planes: NDArray[np.uint8]) -> Picture:
+        """Cut out the three planes, which stand below each other; rows may be padded on the right."""
+        width, height = self._size
+        luma = np.ascontiguousarray(planes[:height, :width])
+        coloured = planes[height : height + height // 2].reshape(2, height // 2, -1)
+        return Picture(luma, Colour(np.ascontiguousarray(coloured[:, :, : width // 2]), limited=True))
 
     def _compare(self, metadata: Mapping[str, object]) -> None:
         said = {key: metadata.get(name) for key, name in _CONTROL.items()}

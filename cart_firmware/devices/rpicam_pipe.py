@@ -1,4 +1,4 @@
-"""A camera that is another program: it writes I420 pictures to its output and we take the brightness plane.
+"""A camera that is another program: it writes I420 pictures to its output.
 
 By default that program is rpicam-vid: no binary coupling to libcamera's Python, and a camera stack that crashes takes
 its own process down and not ours (measured, reference/hardware, section 1: 0.9 ms per 1280x720 picture).
@@ -6,6 +6,7 @@ its own process down and not ours (measured, reference/hardware, section 1: 0.9 
 
 import asyncio
 import fcntl
+import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,12 +14,12 @@ from typing import cast
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from cart_firmware.config import CameraSettings
-from cart_firmware.devices.camera_settings import SETTLED, asked, cropped, ignored, unmet
+from cart_firmware.devices.camera_settings import SETTLED, asked, ignored, unmet
 from cart_firmware.devices.newest_frame import NewestFrame
-from cart_firmware.ports import Frame
+from cart_firmware.devices.picture import Picture, cropped
+from cart_firmware.ports import Colour, Frame
 from cart_protocol.host.clock import Clock
 
 _log = structlog.get_logger(__name__)
@@ -68,16 +69,17 @@ def rpicam_report(line: str) -> dict[str, float | None] | None:
 
 
 class PictureCutter:
-    """Cuts a byte stream of I420 pictures of one size and keeps the brightness planes. No I/O.
+    """Cuts a byte stream of I420 pictures of one size. No I/O.
 
     I420 is height x width bytes of brightness, then two planes of colour of a quarter of that each.
     """
 
     def __init__(self, width: int, height: int) -> None:
         self._shape = (height, width)
+        self._half = (2, (height + 1) // 2, (width + 1) // 2)
         self._bright = width * height
-        self._whole = self._bright + 2 * (((width + 1) // 2) * ((height + 1) // 2))
-        self._plane = np.empty(self._bright, np.uint8)
+        self._whole = self._bright + math.prod(self._half)
+        self._picture = np.empty(self._whole, np.uint8)
         self._have = 0
 
     @property
@@ -85,18 +87,18 @@ class PictureCutter:
         """How many bytes of a picture have come that is not yet whole, and how many a whole one has."""
         return self._have, self._whole
 
-    def feed(self, data: bytes) -> Iterator[NDArray[np.uint8]]:
-        """Yield each picture that `data` completes (height x width, uint8, the caller's own)."""
+    def feed(self, data: bytes) -> Iterator[Picture]:
+        """Yield each picture that `data` completes; it is the caller's own."""
         view = memoryview(data)
         while view:
             step = min(len(view), self._whole - self._have)
-            if bright := min(step, self._bright - self._have) if self._have < self._bright else 0:
-                self._plane[self._have : self._have + bright] = np.frombuffer(view[:bright], np.uint8)
+            self._picture[self._have : self._have + step] = np.frombuffer(view[:step], np.uint8)
             self._have += step
             view = view[step:]
             if self._have == self._whole:
-                yield self._plane.reshape(self._shape)
-                self._plane, self._have = np.empty(self._bright, np.uint8), 0
+                bright, coloured = self._picture[: self._bright], self._picture[self._bright :]
+                yield Picture(bright.reshape(self._shape), Colour(coloured.reshape(self._half), limited=True))
+                self._picture, self._have = np.empty(self._whole, np.uint8), 0
 
 
 class PipeCamera:
@@ -167,8 +169,8 @@ class PipeCamera:
             self.last_words = protocol.last_words()
         return protocol.pictures > 0, f"exit status {transport.get_returncode()}{protocol.cut_short()}"
 
-    def _take(self, luma: NDArray[np.uint8]) -> None:
-        self._newest.put(Frame(self._clock.monotonic_us(), cropped(luma, self._region)))
+    def _take(self, picture: Picture) -> None:
+        self._newest.put(cropped(picture, self._region).frame(self._clock.monotonic_us()))
 
     def _heard(self, line: str) -> bool:
         """Return whether a line that the program said was meant for us, and not for people."""
@@ -203,9 +205,7 @@ class RpicamCamera(PipeCamera):
 class _Program(asyncio.SubprocessProtocol):
     """The child as the event loop sees it. Its output is always read, so it never waits for a slow consumer."""
 
-    def __init__(
-        self, cutter: PictureCutter, take: Callable[[NDArray[np.uint8]], None], heard: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, cutter: PictureCutter, take: Callable[[Picture], None], heard: Callable[[str], bool]) -> None:
         self.pictures = 0
         self.ended = asyncio.Event()
         self._cutter = cutter
@@ -218,9 +218,9 @@ class _Program(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == _STDOUT:
-            for luma in self._cutter.feed(data):
+            for picture in self._cutter.feed(data):
                 self.pictures += 1
-                self._take(luma)
+                self._take(picture)
         elif fd == _STDERR:
             *lines, self._begun = (self._begun + data)[-_LONGEST_WORDS:].split(b"\n")
             kept = [line for line in lines if not self._heard(line.decode(errors="replace"))]

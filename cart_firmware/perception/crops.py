@@ -4,6 +4,7 @@ import cv2
 import msgspec
 import numpy as np
 
+from cart_firmware.perception.colour import Planes
 from cart_firmware.perception.reading import Picture
 
 MOST = 6
@@ -24,6 +25,8 @@ class Crop(msgspec.Struct, frozen=True):
     luma: Picture
     sharpness: float
     """Variance of the Laplacian times the area of what moves: to compare crops of one passage."""
+    planes: Planes | None = None
+    """Its colours, where the camera sees any (see colour)."""
 
 
 class Crops:
@@ -32,7 +35,7 @@ class Crops:
     def __init__(self) -> None:
         self._kept = list[Crop]()
 
-    def offer(self, at_us: int, frame: Picture, differs: Picture) -> None:
+    def offer(self, at_us: int, frame: Picture, differs: Picture, planes: Planes | None = None) -> None:
         """Consider what is marked (255) in a reduced picture of the same view; nothing marked is nothing to keep."""
         left, top, width, height = cv2.boundingRect(differs)
         if not width:
@@ -45,20 +48,29 @@ class Crops:
         edges = cv2.Laplacian(part[::_SAMPLE, ::_SAMPLE], cv2.CV_16S)
         _, spread = cv2.meanStdDev(edges)
         sharpness = float(spread[0, 0]) ** 2 * cv2.countNonZero(differs)
-        self._keep(at_us, columns.start, rows.start, part, sharpness)
+        crop = Crop(at_us, columns.start, rows.start, part, sharpness, _cut(planes, rows, columns))
+        self._keep(crop)
 
     def best(self) -> tuple[Crop, ...]:
         """Return what was kept, in order of time."""
         return tuple(self._kept)
 
-    def _keep(self, at_us: int, left: int, top: int, part: Picture, sharpness: float) -> None:
-        if self._kept and at_us - self._kept[-1].at_us < _APART_US:
-            if sharpness <= self._kept[-1].sharpness:
+    def _keep(self, crop: Crop) -> None:
+        if self._kept and crop.at_us - self._kept[-1].at_us < _APART_US:
+            if crop.sharpness <= self._kept[-1].sharpness:
                 return
             self._kept.pop()
         elif len(self._kept) == MOST:
             worst = min(range(MOST), key=lambda each: self._kept[each].sharpness)
-            if self._kept[worst].sharpness >= sharpness:
+            if self._kept[worst].sharpness >= crop.sharpness:
                 return
             del self._kept[worst]
-        self._kept.append(Crop(at_us, left, top, np.array(part), sharpness))
+        planes = None if crop.planes is None else np.array(crop.planes)
+        self._kept.append(msgspec.structs.replace(crop, luma=np.array(crop.luma), planes=planes))
+
+
+def _cut(planes: Planes | None, rows: slice, columns: slice) -> Planes | None:
+    """Return the colours of a part of the brightness, which has twice their size."""
+    if planes is None:
+        return None
+    return planes[:, rows.start // 2 : -(-rows.stop // 2), columns.start // 2 : -(-columns.stop // 2)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cart_firmware.core.decision import Way
 from cart_firmware.perception.backdrop import Backdrop, Levels, View
+from cart_firmware.perception.colour import Planes
 from cart_firmware.perception.crops import Crop, Crops
 from cart_firmware.perception.flow import flow
 from cart_firmware.perception.reading import Picture
@@ -89,8 +90,8 @@ class Hands:
         self._free_us: int | None = None
         self._calm_us: int | None = None
 
-    def see(self, at_us: int, luma: Picture) -> Passage | None:
-        """Take the next frame; return a passage when one is over.
+    def see(self, at_us: int, luma: Picture, planes: Planes | None = None) -> Passage | None:
+        """Take the next frame, with its colours where there are any; return a passage when one is over.
 
         Raises:
             ValueError: the frame is no picture of height x width bytes.
@@ -102,13 +103,17 @@ class Hands:
             self._begin(luma.shape, *size)
         view = self._backdrop.look(_reduced(luma, size))
         inside = np.asarray(cv2.bitwise_and(view.differs, self._inside), np.uint8)
-        self._mark_calm(at_us, view)
+        moves = self._moves(view.picture)
+        self._calm_us = self._calm_us or at_us if cv2.countNonZero(moves) < _STIRS else None
         # What is thrown in may be outside in one picture and inside in the next.
         arm = self._over_rim(np.asarray(cv2.bitwise_or(view.differs, self._differed), np.uint8), inside)
         self._differed = view.differs
         passage = None
         if self._visit:
-            passage = self._visited(self._visit, at_us, luma, view, inside, arm=arm)
+            if cv2.countNonZero(moves):
+                marked = np.asarray(cv2.bitwise_and(inside, cv2.dilate(moves, _SQUARE)), np.uint8)
+                self._crops.offer(at_us, luma, marked, planes)
+            passage = self._visited(self._visit, at_us, view, inside, stirs=bool(cv2.countNonZero(moves)), arm=arm)
         else:
             self._idle(at_us, view, inside, arm=arm)
         self._before = view.picture
@@ -148,18 +153,16 @@ class Hands:
     # ── something over the rim ──
 
     def _visited(
-        self, visit: Visit, at_us: int, luma: Picture, view: View, inside: Picture, *, arm: bool
+        self, visit: Visit, at_us: int, view: View, inside: Picture, *, stirs: bool, arm: bool
     ) -> Passage | None:
-        moves = self._moves(view.picture)
         inward = 0.0
-        if cv2.countNonZero(moves):
+        if stirs:
             went = flow(
                 self._before if self._before is not None else view.picture,
                 view.picture,
                 np.asarray(cv2.bitwise_and(view.differs, self._at_rim), np.uint8),
             )
             inward = went.right * self._inward[0] + went.down * self._inward[1]
-            self._crops.offer(at_us, luma, np.asarray(cv2.bitwise_and(inside, cv2.dilate(moves, _SQUARE)), np.uint8))
         visit.add(Moment(at_us, view.picture, tip_in(view.picture, inside, self._depth), inward))
         self._free_us = None if arm else self._free_us or at_us
         return self._over(visit, at_us) if self._is_over(at_us) else None
@@ -215,12 +218,6 @@ class Hands:
             return self._inside
         moved = cv2.compare(cv2.absdiff(picture, self._before), self._backdrop.limit, cv2.CMP_GT)
         return np.asarray(cv2.bitwise_and(moved, self._inside), np.uint8)
-
-    def _mark_calm(self, at_us: int, view: View) -> None:
-        if cv2.countNonZero(self._moves(view.picture)) < _STIRS:
-            self._calm_us = self._calm_us or at_us
-        else:
-            self._calm_us = None
 
 
 def _reduced(luma: Picture, size: tuple[int, int]) -> Picture:

@@ -60,6 +60,8 @@ _LEAVES_WINDOW = (FrameError, SlowClockError)
 
 Submit = Callable[[Observation], None]
 Luma = NDArray[np.uint8]
+Planes = NDArray[np.uint8]
+"""See ports.Colour."""
 
 
 class Reading(Protocol):
@@ -84,6 +86,8 @@ class Crop(Protocol):
     def at_us(self) -> int: ...
     @property
     def luma(self) -> Luma: ...
+    @property
+    def planes(self) -> Planes | None: ...
 
 
 class Passage(Protocol):
@@ -102,7 +106,7 @@ class Passage(Protocol):
 class HandWatch(Protocol):
     """Pixels to passages; some milliseconds at most."""
 
-    def see(self, at_us: int, luma: Luma, /) -> Passage | None: ...
+    def see(self, at_us: int, luma: Luma, planes: Planes | None, /) -> Passage | None: ...
 
 
 class Scale:
@@ -292,7 +296,8 @@ class Eye:
         return readings, passage
 
     def _look_at(self, frame: Frame) -> tuple[Sequence[Reading], Passage | None]:
-        passage = self._hands.see(frame.at_us, frame.luma) if self._hands else None
+        planes = frame.colour.planes if frame.colour else None
+        passage = self._hands.see(frame.at_us, frame.luma, planes) if self._hands else None
         return self._reader.read(frame.luma), passage
 
 

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from cart_firmware.config import CameraSettings
 from cart_firmware.devices.blocking_camera import BlockingCamera
-from cart_firmware.devices.camera_settings import cropped, in_pixels
+from cart_firmware.devices.camera_settings import in_pixels
 from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.newest_frame import NewestFrame
 from cart_firmware.devices.opencv_camera import adjust
 from cart_firmware.devices.picamera2_camera import Picamera2Device
+from cart_firmware.devices.picture import Picture, cropped, from_bgr
 from cart_firmware.devices.rpicam_pipe import PictureCutter, PipeCamera, RpicamCamera, rpicam_command
+from cart_firmware.perception.colour import bgr
 from cart_firmware.ports import Frame
 from cart_protocol.host.clock import HostClock
 from cart_protocol.host.configuration import ConfigurationError
@@ -78,15 +80,16 @@ def test_pictures_are_cut_from_the_stream_however_it_arrives(piece: int) -> None
     stream = i420(10) + i420(200) + i420(30)[:-1]
     cutter = PictureCutter(WIDTH, HEIGHT)
     pictures = [picture for at in range(0, len(stream), piece) for picture in cutter.feed(stream[at : at + piece])]
-    assert [picture.shape for picture in pictures] == [(HEIGHT, WIDTH)] * 2
-    assert [set(picture.ravel()) for picture in pictures] == [{10}, {200}]
+    assert [picture.luma.shape for picture in pictures] == [(HEIGHT, WIDTH)] * 2
+    assert [set(picture.luma.ravel()) for picture in pictures] == [{10}, {200}]
 
 
 def test_odd_sizes_round_the_colour_planes_up() -> None:
     cutter = PictureCutter(3, 3)
-    assert [picture.tolist() for picture in cutter.feed(bytes(range(9)) + bytes(8))] == [
-        [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
-    ]
+    (picture,) = cutter.feed(bytes(range(17)))
+    assert picture.luma.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert picture.colour is not None
+    assert picture.colour.planes.tolist() == [[[9, 10], [11, 12]], [[13, 14], [15, 16]]]
 
 
 # ── the newest picture only ──────────────────────────────────────────────────────────────────────────────────────
@@ -264,6 +267,7 @@ class FakePicamera2:
         assert name == "main"
         picture = np.full((HEIGHT * 3 // 2, 64), 128, np.uint8)
         picture[:HEIGHT, :40] = 99
+        picture[HEIGHT : HEIGHT * 5 // 4] = 77
         return picture
 
     def capture_metadata(self) -> Mapping[str, object]:
@@ -284,6 +288,9 @@ async def test_picamera2_shows_its_brightness_plane_without_the_padding() -> Non
     camera = BlockingCamera(Picamera2Device(library, settings), HostClock())
     (frame,) = await first(camera, 1)
     assert frame.luma.shape == (HEIGHT, 40)
+    assert frame.colour is not None
+    assert frame.colour.planes.shape == (2, HEIGHT // 2, 20)
+    assert [set(plane.ravel()) for plane in frame.colour.planes] == [{77}, {128}]
     assert set(frame.luma.ravel()) == {99}
     await camera.close()
     assert library.log == ["start", "stop", "close"]
@@ -373,15 +380,15 @@ class Unplugged:
     unmet = ()
 
     def __init__(self) -> None:
-        self.pictures = [np.zeros((2, 2), np.uint8)]
+        self.pictures = [Picture(np.zeros((2, 2), np.uint8))]
         self.reopened = 0
 
-    def read(self) -> NDArray[np.uint8] | None:
+    def read(self) -> Picture | None:
         return self.pictures.pop() if self.pictures else None
 
     def reopen(self) -> None:
         self.reopened += 1
-        self.pictures.append(np.ones((2, 2), np.uint8))
+        self.pictures.append(Picture(np.ones((2, 2), np.uint8)))
 
     def close(self) -> None:
         self.pictures.clear()
@@ -414,8 +421,40 @@ def test_a_region_is_never_empty_and_never_reaches_out_of_the_picture(
 
 
 def test_the_whole_picture_is_not_copied() -> None:
-    picture = np.zeros((4, 6), np.uint8)
+    picture = Picture(np.zeros((4, 6), np.uint8))
     assert cropped(picture, CameraSettings().region) is picture
+
+
+PAINTS = {"red": (30, 20, 200), "green": (40, 180, 30), "blue": (200, 60, 20), "grey": (120, 120, 120)}
+
+
+@pytest.mark.parametrize("paint", PAINTS)
+def test_a_camera_behind_a_pipe_shows_the_colours_that_were_before_it(paint: str) -> None:
+    pixels = np.full((HEIGHT, WIDTH, 3), PAINTS[paint], np.uint8)
+    (picture,) = PictureCutter(WIDTH, HEIGHT).feed(cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420).tobytes())
+    _shows(picture, pixels)
+
+
+@pytest.mark.parametrize("paint", PAINTS)
+def test_a_picture_of_opencv_keeps_its_colours_and_its_whole_contrast(paint: str) -> None:
+    pixels = np.full((HEIGHT, WIDTH, 3), PAINTS[paint], np.uint8)
+    pixels[: HEIGHT // 2] = 255
+    picture = from_bgr(pixels)
+    assert picture.luma.max() == 255
+    _shows(picture, pixels)
+    lower = cropped(picture, (0.5, 0.5, 0.25, 0.5))
+    _shows(lower, pixels[HEIGHT // 2 :, : WIDTH // 4])
+
+
+def test_a_grey_camera_has_no_colours() -> None:
+    assert from_bgr(np.zeros((4, 4), np.uint8)).colour is None
+
+
+def _shows(picture: Picture, pixels: NDArray[np.uint8]) -> None:
+    assert picture.colour is not None
+    shown = bgr(picture.luma, picture.colour.planes, limited=picture.colour.limited)
+    assert shown.shape == pixels.shape
+    assert np.abs(shown.astype(int) - pixels).mean() < 4
 
 
 # ── films and folders ────────────────────────────────────────────────────────────────────────────────────────────

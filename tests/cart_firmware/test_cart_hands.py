@@ -28,8 +28,8 @@ class Onlooker:
     def say(self, way: Way) -> None:
         self._next = way
 
-    def see(self, at_us: int, luma: Picture, /) -> Passage | None:
-        del luma
+    def see(self, at_us: int, luma: Picture, planes: Picture | None, /) -> Passage | None:
+        del luma, planes
         way, self._next = self._next, None
         if way is None:
             return None

@@ -36,6 +36,7 @@ NO_PART = {
         "accelerometers": "opens the configured one",
         "blocking_camera": "what cameras with blocking libraries share",
         "camera_settings": "what was asked of a camera beside what it does",
+        "picture": "a camera's picture before it is a frame",
         "calibration_file": "a file, no hardware",
         "cameras": "opens the configured one",
         "converter": "what all converters share",
