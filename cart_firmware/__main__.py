@@ -32,6 +32,7 @@ from cart_firmware.devices import calibration_file, segment_ring
 from cart_firmware.devices.accelerometers import open_imu
 from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.load_cells import open_load_cell
+from cart_firmware.devices.picture_folder import PictureFolder
 from cart_firmware.devices.segment_ring import SegmentRing
 from cart_firmware.perception.camera_advice import Look, Setting, Verdict
 from cart_firmware.perception.hands import Hands
@@ -417,8 +418,9 @@ async def _serve(settings: Settings) -> None:
     with contextlib.closing(_outbox(settings, dice)) as outbox:
         if outbox.replaced:
             log.error("the outbox was damaged; a new one begins", kept=str(outbox.replaced))
-        cart = _cart(settings, clock, dice, outbox, service_manager)
-        screen = ScreenServer(cart.show_case, cart.fuse, settings.screen, clock)
+        pictures = PictureFolder(settings.state / "pictures")
+        cart = _cart(settings, clock, dice, outbox=outbox, service_manager=service_manager, pictures=pictures)
+        screen = ScreenServer(cart.show_case, cart.fuse, settings.screen, clock, pictures)
         log.info("serving", cart=settings.identity.cart, screen=screen.address)
         async with asyncio.TaskGroup() as group:
             running = [
@@ -434,8 +436,9 @@ async def _serve(settings: Settings) -> None:
 
 
 def _cart(
-    settings: Settings, clock: Clock, dice: HostDice, outbox: SqliteOutbox, service_manager: ServiceManager
-) -> Cart:
+    settings: Settings, clock: Clock, dice: HostDice, *, outbox: SqliteOutbox, service_manager: ServiceManager,
+    pictures: PictureFolder,
+) -> Cart:  # fmt: skip
     store, cart, broker = store_id(settings.identity.store), cart_id(settings.identity.cart), settings.broker
     rim = _rim(settings.hands)
     link = MqttLink(
@@ -464,6 +467,7 @@ def _cart(
         service_manager=service_manager,
         recordings=_ring(settings) if settings.recorder.size_mib else None,
         draw=drawn_apart,
+        pictures=pictures,
     )
 
 

@@ -1,6 +1,6 @@
 """What the cart needs from outside: sensors, a wire to the store, a safe place for its state. No bodies here."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -252,3 +252,17 @@ class Recordings(Protocol):
 
     def erase(self, session: SessionId) -> int:
         """End the open segment and delete all that tell of a session; return how many."""
+
+
+class PictureShelf(Protocol):
+    """Where pictures of products are kept, by their names (cart_protocol.product_picture). Calls block."""
+
+    def __contains__(self, name: object, /) -> bool: ...
+    def content(self, name: str) -> bytes | None:
+        """Return a picture, or None of one that is not there or was damaged; the latter is not there any more."""
+
+    def put(self, content: bytes) -> None:
+        """Keep a picture under its name. Raises OSError where the disk has no room to spare, or fails."""
+
+    def keep_only(self, names: Collection[str]) -> None:
+        """Delete all others."""

@@ -112,6 +112,13 @@ class RecordUnavailable(_Message, frozen=True):
     sentence: str
 
 
+class PicturesWanted(_Message, frozen=True):
+    """Send the pictures of these names, which the price book gives. Asked again until they are there."""
+
+    pictures: tuple[str, ...]
+    """At most cart_protocol.product_picture.MOST_AT_ONCE; the store leaves more unanswered."""
+
+
 # ── store to cart ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -191,6 +198,13 @@ class RecordWanted(_Message, frozen=True):
     until_ms: Annotated[int, STORABLE] = LATEST_MS
 
 
+class ProductPicture(_Message, frozen=True):
+    """A picture that the cart asked for: its name is the SHA-256 of `data`, hence not said."""
+
+    data: bytes
+    """In base64: PNG, JPEG or WebP, at most cart_protocol.product_picture.MOST_BYTES."""
+
+
 class StoreBirth(_Message, frozen=True):
     """The store's agent (re)started; every cart answers with its Birth. `wall_ms` is the store's clock."""
 
@@ -209,6 +223,6 @@ class PriceBookIssue(_Message, frozen=True):
     learned_signature: str = ""
 
 
-CartMessage = Birth | Events | Snapshot | Presence | RecordPart | RecordUnavailable
-StoreMessage = Ack | SnapshotRequest | Refusal | Command | RecordWanted | StoreBirth | PriceBookIssue
+CartMessage = Birth | Events | Snapshot | Presence | RecordPart | RecordUnavailable | PicturesWanted
+StoreMessage = Ack | SnapshotRequest | Refusal | Command | RecordWanted | ProductPicture | StoreBirth | PriceBookIssue
 Message = CartMessage | StoreMessage

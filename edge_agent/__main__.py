@@ -44,7 +44,8 @@ from edge_agent.services.levels import Lately
 from edge_agent.store.backup import BackupError, backup, restore
 from edge_agent.store.database import open_writer
 from edge_agent.store.journal import JournalError, Share, SqlJournal
-from edge_agent.store.price_book_file import read_price_book
+from edge_agent.store.picture_files import PictureFileError, shrink
+from edge_agent.store.price_book_file import read_catalogue, read_price_book
 from edge_agent.store.room import JournalRoom
 from edge_agent.store.settlement_file import SettlementFileError, read_settlement
 from edge_agent.store.staff import StaffFile, StaffFileError
@@ -60,7 +61,7 @@ _SEND_QUEUE = 20_000
 """One commit may answer every cart of a large shop at once."""
 _EXPLAINED = (
     AuthorityError, BackupError, ConfigurationError, DeviceError, FrozenError, InvalidIdError, JournalError,
-    LinkError, KeyFileError, SettlementFileError, StaffFileError, StoreFolderError,
+    LinkError, KeyFileError, PictureFileError, SettlementFileError, StaffFileError, StoreFolderError,
 )  # fmt: skip
 """Errors whose text already says what to do; a traceback would only hide it."""
 
@@ -96,7 +97,8 @@ def check(config: Config) -> None:
     settings = read(config, Settings)
     store_id(settings.identity.store)
     _check_cluster(settings)
-    book = read_price_book(settings.price_book)
+    catalogue = read_catalogue(settings.price_book)
+    book, shown = catalogue.book, sum(bool(product.picture) for product in catalogue.book.products)
     Signer.load(settings.signing_key)
     people = StaffFile(settings.staff).everyone()
     needed = [settings.broker.authority, settings.broker.certificate, settings.broker.key, settings.payment.api_key]
@@ -104,7 +106,10 @@ def check(config: Config) -> None:
     for file in needed:
         if file is not None and not file.is_file():
             raise ConfigurationError(f"{config}: {file} is not there; correct the path or make the file")
-    typer.echo(f"{config}: good. {len(book.products)} products, {len(people)} people, {len(settings.lanes)} lanes.")
+    typer.echo(
+        f"{config}: good. {len(book.products)} products, {shown} with a picture, {len(people)} people,"
+        f" {len(settings.lanes)} lanes."
+    )
 
 
 @app.command()
@@ -120,9 +125,9 @@ def init(
     web_port: Annotated[int, typer.Option(help="Port of the pages.")] = 8443,
 ) -> None:
     """Make a new store: authority, certificates, signing key, broker configuration, price book and edge.toml."""
-    read_price_book(catalogue)
+    pictures = read_catalogue(catalogue).folder
     new = NewStore(
-        store=store_id(store), name=name, state=state, catalogue=catalogue, broker_host=broker_host,
+        store=store_id(store), name=name, state=state, catalogue=catalogue, pictures=pictures, broker_host=broker_host,
         broker_port=broker_port, web_port=web_port,
     )  # fmt: skip
     configuration = store_folder.create(folder, new)
@@ -202,6 +207,19 @@ def price_book(config: Config) -> None:
     """Print the price book as carts get it (JSON), or everything that is wrong with the file."""
     book = read_price_book(read(config, Settings).price_book)
     sys.stdout.buffer.write(msgspec.json.encode(book) + b"\n")
+
+
+@app.command("shrink-pictures")
+def shrink_pictures(
+    photographs: Annotated[Path, typer.Argument(help="Folder of photographs, each named by GTIN or PLU.")],
+    into: Annotated[Path, typer.Argument(help="Folder that `pictures` in the price book names.")],
+) -> None:
+    """Make pictures for the carts' screens of photographs of products: 256 x 256 pixels, WebP, on white."""
+    made = 0
+    for file in shrink(photographs, into):
+        made += 1
+        typer.echo(f"{file}: {file.stat().st_size} bytes")
+    typer.echo(f'{made} pictures. Write pictures = "{into}" into the price book, and raise its version.')
 
 
 @app.command()
@@ -440,10 +458,11 @@ def _agent(
     settings: Settings, journal: SqlJournal, link: MqttCartLink, acquirer: HttpAcquirer, *,
     room: JournalRoom, clock: Clock, dice: HostDice, feed: Callable[[], None],
 ) -> Agent:  # fmt: skip
-    signer = Signer.load(settings.signing_key)
+    signer, catalogue = Signer.load(settings.signing_key), read_catalogue(settings.price_book)
     return Agent(
         store=store_id(settings.identity.store), name=settings.identity.name, journal=journal, link=link,
-        acquirer=acquirer, book=read_price_book(settings.price_book), clock=clock, new_id=IdMint(clock, dice).uuid,
+        acquirer=acquirer, book=catalogue.book, pictures=catalogue.pictures, clock=clock,
+        new_id=IdMint(clock, dice).uuid,
         sign=signer.sign, verify=signer.verifier.verify, key_id=signer.key_id,
         lanes=[open_lane(lane) for lane in settings.lanes], hold_s=[lane.hold_s for lane in settings.lanes],
         token_ttl_s=settings.token_ttl_s, binding_idle_s=settings.binding_idle_s,

@@ -19,6 +19,7 @@ from cart_firmware.core.hypotheses import (
     TareOut,
 )
 from cart_protocol.basket import Basket
+from cart_protocol.ids import ProductId
 from cart_protocol.pricing.price_book import Prices
 
 
@@ -28,6 +29,8 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     what: str
     how: str
+    picture: str = ""
+    """Name of the product's picture; of the first, where the story moves several."""
 
 
 def tiles(choices: Sequence[Hypothesis], basket: Basket, prices: Prices | None) -> tuple[Tile, ...]:
@@ -35,8 +38,30 @@ def tiles(choices: Sequence[Hypothesis], basket: Basket, prices: Prices | None) 
     found = list[Tile]()
     for choice in choices:
         say, how = _WORDS[type(choice.story)]
-        found.append(Tile(key=choice.key, what=say(choice.story, basket, prices), how=how))
+        picture = _picture(choice.story, basket, prices)
+        found.append(Tile(key=choice.key, what=say(choice.story, basket, prices), how=how, picture=picture))
     return tuple(found)
+
+
+def picture_of(product: ProductId, prices: Prices | None) -> str:
+    """Return the name of a product's picture; empty where there is none."""
+    known = prices.find(product) if prices else None
+    return known.picture if known else ""
+
+
+def _picture(story: Story, basket: Basket, prices: Prices | None) -> str:
+    match story:
+        case Arrived(scans=(scan, *_)) | Several(scan=scan) | Swapped(scan=scan):
+            product = basket.pending[scan].product
+        case Left(lines=(line, *_)):
+            product = basket.lines[line].product
+        case CameBack(taken=taken):
+            product = taken.line.product
+        case Recognised(product=product):
+            pass
+        case _:
+            return ""
+    return picture_of(product, prices)
 
 
 def _arrived(story: Arrived, basket: Basket, _prices: Prices | None) -> str:

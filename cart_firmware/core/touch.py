@@ -12,11 +12,16 @@ import msgspec
 from cart_firmware.core.decision import Context, Draft
 from cart_firmware.core.fusion import choices, expect, reconsider, tell
 from cart_protocol.basket import AttentionChanged, ItemScanned, PendingScan, Phase, ScanAbandoned
+from cart_protocol.gs1.restricted import plu
 from cart_protocol.ids import LineId, ProductId, ScanId
 from cart_protocol.pricing.price_book import Prices, Product, SoldBy
 
 MOST_PIECES = 24
 _MOST_FOUND = 12
+_MOST_LOOSE = 120
+"""A shop with more finds the others by their letters."""
+_LOOSE = plu("")
+"""What the numbers of goods begin with that bear no code of their maker."""
 _BY_HAND = ""
 """Symbology of what was not read from a symbol."""
 
@@ -79,19 +84,22 @@ def touched(draft: Draft, touch: Touch, context: Context) -> None:
 def search(prices: Prices | None, text: str) -> tuple[Product, ...]:
     """Return products to choose from: by the first letters of any word of the name, or by the end of the number.
 
-    What is being recalled must be scanned: only the code says which packs are meant.
+    Without a text it is all that bears no code, to be picked by its picture. What is being recalled must be scanned:
+    only the code says which packs are meant.
     """
     wanted = text.casefold().split()
-    if prices is None or not wanted:
-        return ()
-    named = (product for product in prices.book.products if _matches(product, wanted))
-    found = (product for product in named if not prices.recalls_of(product.id))
-    return tuple(sorted(found, key=lambda product: _nearness(product, wanted)))[:_MOST_FOUND]
+    products = prices.book.products if prices else ()
+    sold = (product for product in products if not prices or not prices.recalls_of(product.id))
+    if not wanted:
+        loose = (product for product in sold if product.id.startswith(_LOOSE))
+        return tuple(sorted(loose, key=lambda product: product.name.casefold()))[:_MOST_LOOSE]
+    named = (product for product in sold if _matches(product, wanted))
+    return tuple(sorted(named, key=lambda product: _nearness(product, wanted)))[:_MOST_FOUND]
 
 
 def _matches(product: Product, wanted: list[str]) -> bool:
     words = product.name.casefold().split()
-    number = product.id.removeprefix("plu:")
+    number = product.id.removeprefix(_LOOSE)
     return all(
         any(word.startswith(part) for word in words)
         or (part.isdigit() and number.lstrip("0").startswith(part.lstrip("0")))

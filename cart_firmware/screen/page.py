@@ -1,6 +1,6 @@
 """The page as text: a view of the cart into HTML. Which screen is shown follows from the view alone."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,10 +19,14 @@ _QUIET_ZONE = 4
 
 
 class Page:
-    """Renders views. `version` stands in the addresses of the assets, so that a new one is fetched."""
+    """Renders views. `version` stands in the addresses of the assets, so that a new one is fetched.
 
-    def __init__(self, version: str) -> None:
-        self._version = version
+    Args:
+        pictures: names of the pictures of products that can be shown.
+    """
+
+    def __init__(self, version: str, pictures: Container[str] = ()) -> None:
+        self._version, self._pictures = version, pictures
         templates = Environment(
             loader=PackageLoader("cart_firmware.screen"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
@@ -45,17 +49,20 @@ class Page:
             phone_page=address_of(view.code_url),
             qr=_qr(view.code_url) if view.code_url else "",
             said_total=_said(view),
+            pictures=self._pictures,
             initials=initials,
             most_pieces=MOST_PIECES,
         )
 
     def found(self, products: Sequence[Product]) -> str:
         """Return the products to choose from, as buttons."""
-        return self._found.render(products=products, initials=initials, kilogram=SoldBy.KILOGRAM)
+        return self._found.render(
+            products=products, pictures=self._pictures, initials=initials, kilogram=SoldBy.KILOGRAM
+        )
 
 
 def initials(name: str) -> str:
-    """Return what stands for a picture: the first letters of the first two words."""
+    """Return what stands for a picture where there is none: the first letters of the first two words."""
     return "".join(word[0] for word in name.split()[:2]).upper()
 
 

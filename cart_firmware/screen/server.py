@@ -18,18 +18,20 @@ import uvicorn
 from litestar import Litestar, Request, Response, get, post
 from litestar.config.allowed_hosts import AllowedHostsConfig
 from litestar.datastructures import CacheControlHeader
-from litestar.exceptions import ClientException, ServiceUnavailableException
+from litestar.exceptions import ClientException, NotFoundException, ServiceUnavailableException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromQuery
+from litestar.params import FromPath, FromQuery
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from cart_firmware.config import Screen
 from cart_firmware.core.touch import Touch
+from cart_firmware.ports import PictureShelf
 from cart_firmware.screen.page import Page
 from cart_firmware.services.show import Desk, ScreenSource
 from cart_protocol.host.clock import Clock
 from cart_protocol.host.configuration import ConfigurationError
 from cart_protocol.host.impatient_http import ImpatientHttp, bound_buffers
+from cart_protocol.product_picture import media_type
 
 _HEARTBEAT_S = 15
 _RECONNECT_MS = 1_000
@@ -61,13 +63,16 @@ class ScreenServer:
         desk: who takes touches and finds products.
         settings: host, a loopback address, and port; port 0 takes any free one (see `address`).
         clock: for the time of day since when the cart is offline.
+        pictures: of products, where the cart keeps any.
 
     Raises:
         ConfigurationError: the host is not a loopback address, or the port is taken.
     """
 
-    def __init__(self, source: ScreenSource, desk: Desk, settings: Screen, clock: Clock) -> None:
-        self._source, self._desk = source, desk
+    def __init__(
+        self, source: ScreenSource, desk: Desk, settings: Screen, clock: Clock, pictures: PictureShelf | None = None
+    ) -> None:
+        self._source, self._desk, self._pictures = source, desk, pictures
         self._clock = clock
         self._socket = _bound(settings)
         host, port = self._socket.getsockname()[:2]
@@ -77,7 +82,9 @@ class ScreenServer:
         self._closing = asyncio.Event()
         self._offline_since_ms: int | None = None
         assets = {name: files("cart_firmware.screen").joinpath("static", name).read_bytes() for name in _ASSETS}
-        self._page = Page(hashlib.sha256(b"".join(assets.values())).hexdigest()[:12])
+        self._page = Page(
+            hashlib.sha256(b"".join(assets.values())).hexdigest()[:12], pictures if pictures is not None else ()
+        )
         self._app = self._routes(assets)
 
     async def serve(self) -> None:
@@ -120,12 +127,19 @@ class ScreenServer:
         async def find(text: FromQuery[str] = "") -> str:
             return self._page.found(self._desk.search(text[:_LONGEST_SEARCH]))
 
+        @get("/picture/{name:str}", cache_control=CacheControlHeader(max_age=31_536_000, immutable=True))
+        async def picture(name: FromPath[str]) -> Response[bytes]:
+            content = await asyncio.to_thread(self._pictures.content, name) if self._pictures else None
+            if content is None or (kind := media_type(content)) is None:
+                raise NotFoundException("There is no such picture.")
+            return Response(content, media_type=kind)
+
         @post("/touch", status_code=204)
         async def touch(request: Request[None, None, Any]) -> None:
             self._desk.touch(_touch(request.headers.get("content-type", ""), await request.body()))
 
         return Litestar(
-            [page, events, find, touch, *(_asset(name, content) for name, content in assets.items())],
+            [page, events, find, picture, touch, *(_asset(name, content) for name, content in assets.items())],
             openapi_config=None,
             response_headers=_HEADERS,
             allowed_hosts=AllowedHostsConfig(

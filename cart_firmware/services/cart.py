@@ -10,7 +10,8 @@ from cart_firmware.core.health import Health
 from cart_firmware.core.recording import FusionSettings, WeigherSettings
 from cart_firmware.core.scanning import Scanner
 from cart_firmware.core.tilt import LEVEL
-from cart_firmware.ports import FrameSource, Imu, LoadCell, Outbox, Recordings, StoreLink
+from cart_firmware.ports import FrameSource, Imu, LoadCell, Outbox, PictureShelf, Recordings, StoreLink
+from cart_firmware.services.fetch_pictures import FetchPictures
 from cart_firmware.services.fuse import Address, Fuse
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.price_book import Verify
@@ -48,6 +49,7 @@ class Cart:
         service_manager: ServiceManager | None = None,
         recordings: Recordings | None = None,
         draw: Draw = undrawn,
+        pictures: PictureShelf | None = None,
     ) -> None:
         self._cart_id, self._load_cell, self._frames = settings.identity.cart, load_cell, frames
         self._imu = imu
@@ -90,6 +92,11 @@ class Cart:
             hands=hands,
         )
         self.send_record = SendRecord(link, self.recorder, draw)
+        self._pictures: FetchPictures | None = None
+        if pictures is not None:
+            self._pictures = FetchPictures(
+                link, pictures, clock, prices=lambda: self.fuse.prices, offline=lambda: self.sync.offline
+            )
         self.sync = Sync(
             link,
             memory,
@@ -97,6 +104,7 @@ class Cart:
             truth=self.fuse.truth,
             submit=self.fuse.submit,
             record_wanted=self.send_record.wanted,
+            picture=self._pictures.heard if self._pictures else lambda _: None,
             software=software(),
         )
         self.fuse.join(grown=self.sync.grown, offline=lambda: self.sync.offline)
@@ -112,6 +120,8 @@ class Cart:
                 loops = (self.fuse, self.scale, self.eye, self.sync, self.watch, self.recorder, self.send_record)
                 for loop in loops:
                     group.create_task(loop.run(), name=type(loop).__name__.lower())
+                if self._pictures:
+                    group.create_task(self._pictures.run(), name="pictures")
         finally:
             self._service_manager.stopping()
             await self._close()

@@ -15,7 +15,7 @@ from cart_firmware.core.health import Health
 from cart_firmware.core.prompts import Situation, prompt
 from cart_firmware.core.recording import FusionSettings
 from cart_firmware.core.scanning import Scanner
-from cart_firmware.core.tiles import Tile, tiles
+from cart_firmware.core.tiles import Tile, picture_of, tiles
 from cart_firmware.core.touch import Touch, search
 from cart_firmware.services.decide import Decider, Decision, FaultsFound, Matter, Started, TimePassed
 from cart_firmware.services.memory import Memory
@@ -352,7 +352,9 @@ class Fuse:
             cart=self._address.cart,
             code=basket.code if usable else "",
             code_url=self._address.of(basket.code) if usable else "",
-            lines=tuple(_shown_line(line, leaving=line.line in evidence.leaving_us) for line in basket.lines.values()),
+            lines=tuple(
+                _shown_line(line, prices, leaving=line.line in evidence.leaving_us) for line in basket.lines.values()
+            ),
             pending=shown_scans(basket, prices),
             tiles=answers,
             helped=basket.attention == "help",
@@ -373,12 +375,15 @@ def shown_scans(basket: Basket, prices: Prices | None) -> tuple[ScreenScan, ...]
         product = prices.find(waiting.product) if prices else None
         countable = product is not None and product.sold_by is SoldBy.PIECE and waiting.marked is None
         key = waiting.product if countable else waiting.scan
-        known = found.get(key) or ScreenScan(scan=waiting.scan, name=waiting.name, pieces=0, countable=countable)
+        known = found.get(key) or ScreenScan(
+            scan=waiting.scan, name=waiting.name, picture=product.picture if product else "", pieces=0,
+            countable=countable,
+        )  # fmt: skip
         found[key] = msgspec.structs.replace(known, pieces=known.pieces + 1)
     return tuple(found.values())
 
 
-def _shown_line(line: Line, *, leaving: bool) -> ScreenLine:
+def _shown_line(line: Line, prices: Prices | None, *, leaving: bool) -> ScreenLine:
     """A mass that is not printed on the pack is approximate: the cart's scale is no legal one."""
     if line.price.sold_by is not SoldBy.KILOGRAM:
         amount = f"{line.quantity} \N{MULTIPLICATION SIGN}"
@@ -386,4 +391,7 @@ def _shown_line(line: Line, *, leaving: bool) -> ScreenLine:
         amount = shown(line.marked_mass)
     else:
         amount = f"≈ {shown(line.mass)}"
-    return ScreenLine(line=line.line, name=line.name, amount=amount, total=line.price.total, leaving=leaving)
+    picture = picture_of(line.product, prices)
+    return ScreenLine(
+        line=line.line, name=line.name, amount=amount, total=line.price.total, picture=picture, leaving=leaving
+    )

@@ -21,6 +21,8 @@ class ScreenLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     amount: str
     total: Money
+    picture: str = ""
+    """Name of the product's picture (cart_protocol.product_picture)."""
     leaving: bool = False
     """The shopper said that it goes; it is charged until it does."""
 
@@ -30,6 +32,7 @@ class ScreenScan(msgspec.Struct, frozen=True, kw_only=True):
 
     scan: ScanId
     name: str
+    picture: str = ""
     pieces: int = 1
     countable: bool = False
 

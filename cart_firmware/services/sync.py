@@ -31,6 +31,7 @@ from cart_protocol.messages import (
     Events,
     Presence,
     PriceBookIssue,
+    ProductPicture,
     RecordWanted,
     Refusal,
     Snapshot,
@@ -70,10 +71,11 @@ class Sync:
         truth: Callable[[], Truth],
         submit: Callable[[Observation], None],
         record_wanted: Callable[[RecordWanted], None],
+        picture: Callable[[ProductPicture], None],
         software: str,
     ) -> None:
         self._link, self._memory, self._clock = link, memory, clock
-        self._truth, self._submit, self._record_wanted = truth, submit, record_wanted
+        self._truth, self._submit, self._record_wanted, self._picture = truth, submit, record_wanted, picture
         position = memory.position
         self._exchange = Exchange(Role.CART, position, acknowledged=memory.acknowledged, software=software)
         self._inbox = asyncio.Queue[LinkUp | LinkDown | Heard | Unreadable | _Grown](_MOST_WAITING)
@@ -190,6 +192,8 @@ class Sync:
                 self._submit(BookIssued(message))
             case RecordWanted():
                 self._record_wanted(message)
+            case ProductPicture():
+                self._picture(message)
             case StoreBirth(wall_ms=wall_ms):
                 self._store_ahead_ms = wall_ms - now_us // 1_000
             case Refusal(reason=reason):

@@ -22,6 +22,7 @@ from cart_protocol.messages import (
     Command,
     Message,
     PriceBookIssue,
+    ProductPicture,
     RecordWanted,
     Refusal,
     SnapshotRequest,
@@ -198,6 +199,7 @@ class CartEnd:
             self.timer.disarm()
 
 
+_NO_DELIVERY: tuple[type[Message], ...] = (Command, PriceBookIssue, ProductPicture, RecordWanted)
 # A reaction takes exactly the message type that its row names, which a dictionary's type cannot say: hence Any.
 _Reaction = Callable[[CartEnd, Any, int], list[Effect]]
 CART_TABLE: dict[tuple[CartState, type[Message]], _Reaction] = {
@@ -213,7 +215,7 @@ CART_TABLE: dict[tuple[CartState, type[Message]], _Reaction] = {
     (CartState.FLOWING, SnapshotRequest): CartEnd.restore,
     (CartState.FLOWING, StoreBirth): CartEnd.greet_again,
     (CartState.FLOWING, Refusal): CartEnd.keep,
-    # Commands, price books and questions for a record travel down as well and are no part of delivery.
-    **{(state, message): CartEnd.ignore for state in CartState for message in (Command, PriceBookIssue, RecordWanted)},
+    # What else travels down is no part of delivery.
+    **{(state, message): CartEnd.ignore for state in CartState for message in _NO_DELIVERY},
 }
 """What a cart does: state x message -> reaction. Every message that travels down stands here, in every state."""

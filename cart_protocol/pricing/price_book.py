@@ -62,11 +62,11 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     note: str = ""
 
 
-class Product(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Product(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One article. `price` is per piece or per kilogram, tax included; `mass` is the mean gross mass of one piece.
 
     `mass` and `mass_variance` describe one piece as put into a cart, packaging included; both are 0 for goods sold by
-    the kilogram, whose mass is what the scale says.
+    the kilogram, whose mass is what the scale says. What is not used is not written, as in PriceBook.
     """
 
     id: ProductId
@@ -82,6 +82,8 @@ class Product(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     nutrition: Nutrition | None = None
     provenance: Provenance | None = None
     allergens: tuple[str, ...] = ()
+    picture: str = ""
+    """Name of its picture (cart_protocol.product_picture); empty where there is none."""
 
 
 class SerialRange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

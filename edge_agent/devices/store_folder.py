@@ -42,6 +42,8 @@ class NewStore(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: Path
     catalogue: Path
+    pictures: Path | None = None
+    """Where the catalogue says that its pictures lie; copied with it where that is beside it."""
     broker_host: str = "127.0.0.1"
     broker_port: int = 8883
     web_port: int = 8443
@@ -79,6 +81,8 @@ def create(folder: Path, new: NewStore, clock: Clock | None = None) -> Path:
     shutil.copyfile(authority.revocation_list, folder / "broker" / "revoked.pem")
     Signer.create(folder / "keys" / "signing.key")
     shutil.copyfile(new.catalogue, folder / "price_book.toml")
+    if new.pictures and not new.pictures.is_absolute():
+        shutil.copytree(new.catalogue.parent / new.pictures, folder / new.pictures, dirs_exist_ok=True)
     _write_broker(folder, new)
     write_public(configuration, _edge_toml(folder, state, new).encode())
     return configuration

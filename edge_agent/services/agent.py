@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import structlog
 
@@ -22,6 +23,7 @@ from edge_agent.services.bind import Bind
 from edge_agent.services.counter import Counter
 from edge_agent.services.fetch_records import FetchRecords
 from edge_agent.services.fleet import Fleet
+from edge_agent.services.hand_out_pictures import HandOutPictures
 from edge_agent.services.ingest import Ingest
 from edge_agent.services.lane import Lane
 from edge_agent.services.levels import Levels
@@ -33,6 +35,7 @@ from edge_agent.services.settle import Settle
 _PAY_MARGIN_S = 1.0
 """What committing an answer may take on top of the acquirer's own time."""
 _LIMITS = Limits()
+_NO_PICTURES: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Agent:
@@ -41,6 +44,7 @@ class Agent:
     Args:
         store: id and name of the store.
         book: the price book to bring into force at the start.
+        pictures: those that it names, for the carts' screens.
         sign: the store's Ed25519 signature, for price books and exit tokens; `verify` checks it.
         lanes: the hardware of each exit lane.
         hold_s: how long each lane keeps its barrier open.
@@ -56,9 +60,10 @@ class Agent:
 
     def __init__(
         self, *, store: StoreId, name: str, journal: Journal, link: CartLink, acquirer: Acquirer, book: PriceBook,
-        clock: Clock, new_id: NewId, sign: Sign, verify: Verify, key_id: int = 0, lanes: Sequence[LaneDevices] = (),
-        hold_s: Sequence[float] = (), token_ttl_s: int = 900, binding_idle_s: int = 1_800,
-        acquirer_timeout_s: float = 10.0, room: StoreRoom | None = None, limits: Limits = _LIMITS, partitions: int = 1,
+        clock: Clock, new_id: NewId, sign: Sign, verify: Verify, key_id: int = 0,
+        pictures: Mapping[str, bytes] = _NO_PICTURES, lanes: Sequence[LaneDevices] = (), hold_s: Sequence[float] = (),
+        token_ttl_s: int = 900, binding_idle_s: int = 1_800, acquirer_timeout_s: float = 10.0,
+        room: StoreRoom | None = None, limits: Limits = _LIMITS, partitions: int = 1,
         progress: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._book = book
@@ -74,6 +79,7 @@ class Agent:
         self.ingest = Ingest(link, self.recorder, self.presence, clock, new_id, most_strangers=limits.strangers)
         self._prices = PublishPrices(link, self.recorder, sign)
         self.ingest.on_up(self._prices.announce)
+        self.ingest.on_pictures(HandOutPictures(link, pictures, clock).wanted)
         self._fleet = Fleet(link, self.recorder, self.presence, clock)
         self._fetch_records = FetchRecords(
             link, self.recorder, self.presence, clock, limits=limits, has_room=lambda: not self.levels.door_closed

@@ -15,6 +15,7 @@ from cart_protocol.messages import (
     Ack,
     Birth,
     CartMessage,
+    PicturesWanted,
     Presence,
     Recorded,
     RecordPart,
@@ -71,6 +72,7 @@ class Ingest:
         self._most_strangers = most_strangers
         self._on_up: list[Callable[[], None]] = []
         self._hear_record: Callable[[CartId, RecordPart | RecordUnavailable], None] = lambda *_: None
+        self._hear_pictures: Callable[[CartId, PicturesWanted], None] = lambda *_: None
         self._reports: list[_Report] = []
         """Accepted and not yet handed over."""
         self._exchanges = {
@@ -87,6 +89,10 @@ class Ingest:
     def on_record(self, hear: Callable[[CartId, RecordPart | RecordUnavailable], None]) -> None:
         """Have `hear` told of what carts answer when they are asked for their records."""
         self._hear_record = hear
+
+    def on_pictures(self, hear: Callable[[CartId, PicturesWanted], None]) -> None:
+        """Have `hear` told when a cart asks for pictures of products."""
+        self._hear_pictures = hear
 
     def took_over(self, positions: Mapping[CartId, tuple[int, int]]) -> None:
         """Go on with further carts where their streams are committed."""
@@ -164,6 +170,9 @@ class Ingest:
                 return
             case RecordPart() | RecordUnavailable():
                 self._hear_record(heard.cart, heard.message)
+                return
+            case PicturesWanted():
+                self._hear_pictures(heard.cart, heard.message)
                 return
             case Birth():
                 self._presence.said(heard.cart, online=True)

@@ -8,7 +8,7 @@ import datetime as dt
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from cart_protocol.pricing.price_book import (
     SoldBy,
     TaxClass,
 )
+from edge_agent.store.picture_files import PictureFileError, Pictures, read_pictures
 
 ALLERGENS = (
     "gluten", "crustaceans", "eggs", "fish", "peanuts", "soybeans", "milk", "nuts", "celery", "mustard", "sesame",
@@ -58,11 +59,26 @@ class PriceBookFileError(ConfigurationError):
         self.problems = tuple(problems)
 
 
+class Catalogue(msgspec.Struct, frozen=True):
+    """What a catalogue describes: the price book, and the pictures that it names."""
+
+    book: PriceBook
+    pictures: Mapping[str, bytes] = {}
+    """Content of each picture, by its name."""
+    folder: Path | None = None
+    """Where they lie, as the catalogue says it."""
+
+
 def read_price_book(path: Path) -> PriceBook:
-    """Return the price book that the catalogue at `path` describes.
+    """Return the price book that the catalogue at `path` describes. Raises PriceBookFileError as `read_catalogue`."""
+    return read_catalogue(path).book
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """Return what the catalogue at `path` describes.
 
     Raises:
-        PriceBookFileError: the file is missing, is neither TOML nor JSON, or something in it is wrong.
+        PriceBookFileError: the file is missing, is neither TOML nor JSON, or something in it or its pictures is wrong.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -73,7 +89,7 @@ def read_price_book(path: Path) -> PriceBook:
     except ValueError as error:
         raise PriceBookFileError([f"{path}: neither TOML nor JSON ({error}); mend that place"]) from error
     try:
-        catalogue = msgspec.convert(tree, _Catalogue)
+        catalogue = msgspec.convert(tree, _Written)
     except msgspec.ValidationError as error:
         raise PriceBookFileError([f"{path}: {error}; correct or remove it"]) from error
     problems = [f"{path}: {problem}" for problem in _problems_of_head(catalogue)]
@@ -91,9 +107,18 @@ def read_price_book(path: Path) -> PriceBook:
             recalls.append(_recall(written, products))
         except _ProductError as problem:
             problems.append(f"{path}: recall {number} ({written.gtin or written.plu}): {problem}")
+    pictures = Pictures({}, {})
+    if catalogue.pictures:
+        try:
+            pictures = read_pictures(path.parent / catalogue.pictures, products.keys())
+        except PictureFileError as error:
+            problems += str(error).splitlines()
     if problems:
         raise PriceBookFileError(problems)
-    return _price_book(catalogue, products, recalls)
+    for product, name in pictures.names.items():
+        products[product] = msgspec.structs.replace(products[product], picture=name)
+    folder = Path(catalogue.pictures) if catalogue.pictures else None
+    return Catalogue(_price_book(catalogue, products, recalls), pictures.contents, folder)
 
 
 def default_spread(mass: Mass) -> Mass:
@@ -150,7 +175,7 @@ class _Recall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     only_if_certain: bool = False
 
 
-class _Catalogue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     version: int
     currency: str
     valid_from: dt.datetime
@@ -159,6 +184,7 @@ class _Catalogue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     label: list[_Label] = []
     recall: list[_Recall] = []
     refuse_past_best_before: bool = False
+    pictures: str = ""
 
 
 class _Nutrition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -211,7 +237,7 @@ def _enter(products: dict[ProductId, Product], product: Product) -> None:
     products[product.id] = product
 
 
-def _price_book(catalogue: _Catalogue, products: dict[ProductId, Product], recalls: Sequence[Recall]) -> PriceBook:
+def _price_book(catalogue: _Written, products: dict[ProductId, Product], recalls: Sequence[Recall]) -> PriceBook:
     return PriceBook(
         version=catalogue.version,
         currency=catalogue.currency,
@@ -233,7 +259,7 @@ def _pattern(label: _Label) -> RestrictedPattern:
     return RestrictedPattern(prefix=label.prefix, kind="price" if label.holds == "price" else "mass")
 
 
-def _problems_of_head(catalogue: _Catalogue) -> list[str]:
+def _problems_of_head(catalogue: _Written) -> list[str]:
     problems = []
     if catalogue.version < 1:
         problems.append(f"version {catalogue.version} is below 1; count the versions from 1 upwards")
@@ -299,7 +325,7 @@ def _recall(written: _Recall, products: dict[ProductId, Product]) -> Recall:
 # ── one product ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _product(entry: dict[str, Any], catalogue: _Catalogue) -> Product:
+def _product(entry: dict[str, Any], catalogue: _Written) -> Product:
     try:
         written = msgspec.convert(entry, _Product)
     except msgspec.ValidationError as error:

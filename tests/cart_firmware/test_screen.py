@@ -6,9 +6,11 @@ import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import cv2
 import httpx
+import msgspec
 import numpy as np
 import pytest
 import zxingcpp
@@ -19,6 +21,7 @@ from cart_firmware.config import Screen
 from cart_firmware.core.prompts import Prompt, Tone
 from cart_firmware.core.tiles import Tile
 from cart_firmware.core.touch import Add, Choose, Container, Help, Quantity, Remove, Touch, search
+from cart_firmware.devices.picture_folder import PictureFolder
 from cart_firmware.screen.page import Page
 from cart_firmware.screen.server import ScreenServer
 from cart_firmware.services.show import ScreenLine, ScreenScan, ScreenView, ShowCase
@@ -29,7 +32,8 @@ from cart_protocol.host.configuration import ConfigurationError
 from cart_protocol.ids import LineId, ProductId, ScanId
 from cart_protocol.money import Money
 from cart_protocol.pricing.price_book import Product
-from tests.cart_firmware.corner_shop import LOOSE, PRICES
+from cart_protocol.product_picture import name_of
+from tests.cart_firmware.corner_shop import BOOK, LOOSE, PRICES
 from tests.chromium import chromium
 
 CODE_URL = "https://shop.example/phone?code=c1-7K3M9Q"
@@ -184,6 +188,18 @@ def test_names_are_text_and_never_markup() -> None:
     assert "<script>alert" not in Page("v1").whole(view, "")
 
 
+def test_a_picture_is_shown_where_the_cart_has_it_and_initials_where_not() -> None:
+    here, missing = "a" * 64, "b" * 64
+    page = Page("v1", {here})
+    tiles = tuple(Tile(key=name, what="Red onions", how="put in", picture=name) for name in (here, missing, ""))
+    html = page.fragment(changed(TWO_THINGS, tiles=tiles), "")
+    assert html.count(f'<img class="picture" src="/picture/{here}" alt=""') == 1
+    assert html.count(">RO<") == 2
+    assert missing not in html.replace(f'"{missing}"', "")
+    product = msgspec.structs.replace(BOOK.products[0], picture=here)
+    assert f"/picture/{here}" in page.found([product])
+
+
 # ── the server ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -245,6 +261,25 @@ async def test_nothing_else_is_served(case: ShowCase) -> None:
         assert (await client.get(f"{server.address}server.py")).status_code == 404
         assert (await client.get(f"{server.address}..%2Fserver.py")).status_code == 404
         assert (await client.post(server.address)).status_code == 405
+
+
+async def test_pictures_are_served_by_their_name_and_nothing_else_in_their_folder(
+    case: ShowCase, tmp_path: Path
+) -> None:
+    shelf = PictureFolder(tmp_path / "pictures", 0)
+    content = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    shelf.put(content)
+    (tmp_path / "pictures" / "secret").write_text("not a picture")
+    server = ScreenServer(case, Counter(), Screen(port=0), HostClock(), shelf)
+    serving = asyncio.create_task(server.serve())
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{server.address}picture/{name_of(content)}")
+        assert (answer.content, answer.headers["content-type"]) == (content, "image/png")
+        assert "immutable" in answer.headers["cache-control"]
+        for other in ("secret", "..%2Foutbox", "0" * 64):
+            assert (await client.get(f"{server.address}picture/{other}")).status_code == 404
+    server.close()
+    await asyncio.wait_for(serving, 5)
 
 
 async def test_a_page_of_another_site_cannot_reach_it_under_its_own_name(case: ShowCase) -> None:

@@ -221,7 +221,8 @@ def test_a_question_that_stays_open_calls_somebody_until_it_is_answered() -> Non
 def test_products_without_a_code_are_found_by_name_or_number_and_charged_by_weight() -> None:
     assert [product.name for product in search(PRICES, "nu")] == ["Nuts"]
     assert [product.name for product in search(PRICES, "00321")] == ["Cheese"]
-    assert search(PRICES, "") == search(PRICES, "zebra") == search(None, "nuts") == ()
+    assert search(PRICES, "zebra") == search(None, "nuts") == search(None, "") == ()
+    assert [product.name for product in search(PRICES, "")] == ["Apples", "Cheese"], "what bears no code"
     trip = Trip.begun()
     trip.touch(Add(product=ProductId("plu:00777")))
     trip.put(1_000)

@@ -26,8 +26,10 @@ from cart_protocol.messages import (
     CartMessage,
     Command,
     Events,
+    PicturesWanted,
     Presence,
     PriceBookIssue,
+    ProductPicture,
     RecordUnavailable,
     RecordWanted,
     Refusal,
@@ -274,6 +276,7 @@ DOWNWARD: list[StoreMessage] = [
     Command(id=CommandId("1"), expires_ms=1, instruction=Thaw(session=SessionId("s"))),
     PriceBookIssue(version=1, book="", signature=""),
     RecordWanted(record=RecordId("r"), part=0, most=1),
+    ProductPicture(data=b""),
 ]
 UPWARD: list[CartMessage] = [
     Birth(position=at(1, 0), oldest=Seq(1), software=""),
@@ -282,6 +285,7 @@ UPWARD: list[CartMessage] = [
     Presence(online=True),
     Parcel(RecordId("r"), b"", b"record", ()).part(0),
     RecordUnavailable(record=RecordId("r"), reason="off", sentence=""),
+    PicturesWanted(pictures=()),
 ]
 
 

@@ -10,7 +10,9 @@ from cart_protocol.messages import (
     CartMessage,
     Events,
     Message,
+    PicturesWanted,
     PriceBookIssue,
+    ProductPicture,
     RecordPart,
     RecordUnavailable,
     RecordWanted,
@@ -51,7 +53,7 @@ def test_the_broker_acknowledges_what_no_exchange_repeats_and_no_command_outlive
     for row in TABLE:
         # Events are sent again until the store acknowledges them; an Ack is cumulative, and the next one says more.
         # Parts of records are asked for until they come.
-        again = {Ack, Events, RecordPart, RecordUnavailable, RecordWanted}
+        again = {Ack, Events, PicturesWanted, ProductPicture, RecordPart, RecordUnavailable, RecordWanted}
         assert row.qos == (0 if row.message in again else 1)
         if row.direction is Direction.DOWN:
             assert row.max_age_s is not None

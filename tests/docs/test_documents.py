@@ -37,6 +37,7 @@ NO_PART = {
         "blocking_camera": "what cameras with blocking libraries share",
         "camera_settings": "what was asked of a camera beside what it does",
         "picture": "a camera's picture before it is a frame",
+        "picture_folder": "files, no hardware",
         "calibration_file": "a file, no hardware",
         "cameras": "opens the configured one",
         "converter": "what all converters share",
@@ -247,9 +248,10 @@ def test_the_price_books_page_tells_every_key_and_its_example_can_be_used(tmp_pa
     (example,) = re.findall(r"^```toml\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
     file = tmp_path / "price_book.toml"
     file.write_text(example, encoding="utf-8")
+    (tmp_path / "pictures").mkdir()
     assert len(price_book_file.read_price_book(file).products) == 2
-    kinds = [kind for kind in vars(price_book_file).values() if isinstance(kind, type(msgspec.Struct))]
-    written = {key for kind in kinds if kind.__module__ == price_book_file.__name__ for key in kind.__struct_fields__}
+    kinds = [kind for name, kind in vars(price_book_file).items() if name.startswith("_") and isinstance(kind, type)]
+    written = {key for kind in kinds if issubclass(kind, msgspec.Struct) for key in kind.__struct_fields__}
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == written - {"product", "label", "recall"}
     assert set(re.findall(r"\b\w+(?= = )", example)) == written - {"product", "label", "recall"}
     assert all(f"`{allergen}`" in text for allergen in price_book_file.ALLERGENS)

@@ -70,7 +70,7 @@ async function touch(what) {
 
 async function find() {
   const text = wanted.value.trim();
-  const answer = text ? await fetch("/find?text=" + encodeURIComponent(text)).catch(() => null) : null;
+  const answer = await fetch("/find?text=" + encodeURIComponent(text)).catch(() => null);
   if (text !== wanted.value.trim()) return; // a later letter asks again
   found.innerHTML = answer && answer.ok ? await answer.text() : "";
 }
@@ -97,6 +97,7 @@ document.addEventListener("click", (event) => {
     wanted.value = "";
     found.replaceChildren();
     finder.showModal();
+    find();
   }
   if ("close" in button.dataset) finder.close();
 });
