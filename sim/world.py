@@ -23,7 +23,9 @@ from sim.wires.street import Street
 
 _CODE = re.compile(r"Code to take this cart: ([a-z0-9-]+-[0-9A-Z]{6})")
 _OBSERVED = re.compile(r'data-observed-us="(\d+)"')
-_TILE = re.compile(r"data-touch='([^']*)'><span class=\"picture\"[^>]*>[^<]*</span><span>([^<]*)<small>")
+_TILE = re.compile(
+    r"data-touch='([^']*)'><(?:img|span) class=\"picture\"[^>]*>\s*(?:[^<]*</span>)?\s*<span>([^<]*)<small>"
+)
 _CSRF = re.compile(r'name="_csrf" value="([^"]+)"')
 _PHOTOGRAPH_NOISE = 2.0
 """Grey levels on top of the noise that a photograph has of its own."""
