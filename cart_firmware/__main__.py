@@ -28,12 +28,13 @@ from cart_firmware.core.calibration import (
 )
 from cart_firmware.core.recording import RecordingError
 from cart_firmware.core.tilt import Axes
-from cart_firmware.devices import calibration_file, segment_ring
+from cart_firmware.devices import calibration_file, segment_ring, sight_files
 from cart_firmware.devices.accelerometers import open_imu
 from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.load_cells import open_load_cell
 from cart_firmware.devices.picture_folder import PictureFolder
 from cart_firmware.devices.segment_ring import SegmentRing
+from cart_firmware.devices.sight_files import SightFolder
 from cart_firmware.perception.camera_advice import Look, Setting, Verdict
 from cart_firmware.perception.hands import Hands
 from cart_firmware.perception.picture_quality import Luma
@@ -50,6 +51,7 @@ from cart_firmware.services import report
 from cart_firmware.services.calibrate import Session, feel_upright
 from cart_firmware.services.camera_check import Bound, CameraCheck, CameraSilentError
 from cart_firmware.services.cart import Cart, software
+from cart_firmware.services.sight import Sights
 from cart_firmware.services.store_link import MqttStoreLink, will
 from cart_protocol.host.clock import Clock, HostClock, HostDice, IdMint
 from cart_protocol.host.configuration import ConfigurationError, read
@@ -269,6 +271,22 @@ def calibrate(  # noqa: PLR0917 - the options of a command
 
 
 @app.command()
+def sight(
+    config: Config,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List what the cart knows by sight: names for the price book's key `sight`, and products the store taught."""
+    known = _sights(_checked(config))
+    if as_json:
+        said = {"network": known.network, "version": known.version, "names": known.knowledge.index.names}
+        sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
+        return
+    typer.echo(f"network {known.network[:12]}, taught: version {known.version}")
+    for name in known.knowledge.index.names:
+        typer.echo(name)
+
+
+@app.command()
 def recording(
     config: Config,
     session: Annotated[str | None, typer.Option(help="Only this session.")] = None,
@@ -464,11 +482,18 @@ def _cart(
         link=MqttStoreLink(link, store, cart),
         outbox=outbox,
         verify=Verifier.load(settings.price_book_key).verify,
+        sights=_sights(settings) if settings.recognition.use else None,
         service_manager=service_manager,
         recordings=_ring(settings) if settings.recorder.size_mib else None,
         draw=drawn_apart,
         pictures=pictures,
     )
+
+
+def _sights(settings: Settings) -> Sights:
+    """Return what the cart knows by sight, with what its store taught."""
+    embedder, knowledge = sight_files.load(settings.recognition)
+    return Sights(embedder, knowledge, Verifier.load(settings.price_book_key).verify, SightFolder(settings.state))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -138,6 +138,17 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Recording stops while the disk has less room than this: the outbox comes first."""
 
 
+class RecognitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Goods by sight (docs/GOODS_BY_SIGHT.md)."""
+
+    use: bool = False
+    """Whether the cart looks at goods; it takes a camera that sees them, and some of one processor core."""
+    network: Path | None = None
+    """Another network than the one that was installed with this program (TensorFlow Lite)."""
+    knowledge: Path | None = None
+    """What belongs to that network; both files come from one training (`scripts/train`)."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identity: Identity
     broker: Broker
@@ -152,6 +163,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     screen: Screen = Screen()
     weighing: Weighing = Weighing()
     recorder: RecorderSettings = RecorderSettings()
+    recognition: RecognitionSettings = RecognitionSettings()
     outbox_capacity: Annotated[int, Meta(ge=100, le=10_000_000)] = 50_000
     """Unacknowledged events kept; staff hear of it at four fifths, and at the bound the cart takes no more scans."""
     scan_patience_s: int = 20

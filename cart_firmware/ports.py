@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cart_firmware.core.recording import Entry, Header, Reading
 from cart_protocol.basket import Basket, CartEvent, Position
 from cart_protocol.ids import SessionId
-from cart_protocol.messages import CartMessage, CartTime, PriceBookIssue, Recorded, StoreMessage
+from cart_protocol.messages import CartMessage, CartTime, PriceBookIssue, Recorded, SightIssue, StoreMessage
 
 
 class LoadCellError(Exception):
@@ -266,3 +266,16 @@ class PictureShelf(Protocol):
 
     def keep_only(self, names: Collection[str]) -> None:
         """Delete all others."""
+
+
+class SightFiles(Protocol):
+    """A safe place for what the store taught of goods by sight. Calls block.
+
+    Raises:
+        OSError: from what keeps or deletes, where the disk fails or has no room; what was there stays.
+    """
+
+    def issue(self) -> SightIssue | None:
+        """Return the issue that was kept last, None where there is none that can be read."""
+
+    def keep_issue(self, issue: SightIssue) -> None: ...

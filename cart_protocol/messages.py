@@ -84,6 +84,10 @@ class Presence(_Message, frozen=True):
     """What the cart runs out of: 'outbox' (places for events that wait for the store), 'disk'. Staff hear of it."""
     sends_records: bool = False
     """Whether this cart understands a RecordWanted; one of an earlier version does not."""
+    sight_network: str = ""
+    """SHA-256 of the network by which it knows goods by sight, in hexadecimal; empty where it does not."""
+    sight_version: Annotated[int, STORABLE] = 0
+    """Of the SightIssue that it uses; 0 before the first."""
 
 
 class RecordPart(_Message, frozen=True):
@@ -223,6 +227,17 @@ class PriceBookIssue(_Message, frozen=True):
     learned_signature: str = ""
 
 
+class SightIssue(_Message, frozen=True):
+    """What the store taught of goods by sight. `goods` is the msgspec-JSON of sight.TaughtGoods, signed as it is."""
+
+    version: Annotated[int, STORABLE]
+    goods: str
+    signature: str
+    """Ed25519 over the UTF-8 of `goods`, base64."""
+
+
 CartMessage = Birth | Events | Snapshot | Presence | RecordPart | RecordUnavailable | PicturesWanted
-StoreMessage = Ack | SnapshotRequest | Refusal | Command | RecordWanted | ProductPicture | StoreBirth | PriceBookIssue
+StoreMessage = (
+    Ack | SnapshotRequest | Refusal | Command | RecordWanted | ProductPicture | StoreBirth | PriceBookIssue | SightIssue
+)
 Message = CartMessage | StoreMessage

@@ -19,6 +19,7 @@ from cart_protocol.messages import (
     RecordUnavailable,
     RecordWanted,
     Refusal,
+    SightIssue,
     Snapshot,
     SnapshotRequest,
     StoreBirth,
@@ -63,6 +64,7 @@ TABLE = (
     Topic(message=ProductPicture, leaf="product-picture", direction=Direction.DOWN, qos=0, max_age_s=60),
     Topic(message=StoreBirth, leaf="store-birth", direction=Direction.ALL),
     Topic(message=PriceBookIssue, leaf="price-book", direction=Direction.ALL, retained=True),
+    Topic(message=SightIssue, leaf="sight", direction=Direction.ALL, retained=True),
 )
 BY_MESSAGE = {row.message: row for row in TABLE}
 _BY_PLACE = {(row.direction, row.leaf): row for row in TABLE}

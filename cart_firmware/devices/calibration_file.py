@@ -1,12 +1,12 @@
 """The calibration on the cart's disk: one JSON file in the state folder, replaced as a whole."""
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from cart_firmware.config import ImuSettings, LoadCellSettings
 from cart_firmware.core.calibration import CalibrationRecord
+from cart_firmware.devices import whole_file
 from cart_protocol.host.configuration import ConfigurationError
 
 FILE, CERTIFICATE = "calibration.json", "calibration.html"
@@ -38,8 +38,8 @@ def load(state: Path) -> CalibrationRecord | None:
 
 def keep(state: Path, record: CalibrationRecord, certificate: str) -> Path:
     """Store both durably; a power cut leaves the old calibration or the new one. Return where the certificate lies."""
-    _replace(state / CERTIFICATE, certificate.encode())
-    _replace(state / FILE, msgspec.json.format(msgspec.json.encode(record), indent=2))
+    whole_file.replace(state / CERTIFICATE, certificate.encode())
+    whole_file.replace(state / FILE, msgspec.json.format(msgspec.json.encode(record), indent=2))
     return state / CERTIFICATE
 
 
@@ -67,18 +67,3 @@ def apply(record: CalibrationRecord, settings: LoadCellSettings, cart: str) -> L
 def apply_upright(record: CalibrationRecord, settings: ImuSettings) -> ImuSettings:
     """Return the settings with what the calibration found, if it was made with an accelerometer."""
     return settings if record.up is None else msgspec.structs.replace(settings, up=record.up)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".new")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

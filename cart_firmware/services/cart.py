@@ -13,6 +13,7 @@ from cart_firmware.core.tilt import LEVEL
 from cart_firmware.ports import FrameSource, Imu, LoadCell, Outbox, PictureShelf, Recordings, StoreLink
 from cart_firmware.services.fetch_pictures import FetchPictures
 from cart_firmware.services.fuse import Address, Fuse
+from cart_firmware.services.learn import Learn
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.price_book import Verify
 from cart_firmware.services.recorder import Recorder
@@ -20,6 +21,7 @@ from cart_firmware.services.report import Status, status_of
 from cart_firmware.services.send_record import Draw, SendRecord, undrawn
 from cart_firmware.services.sense import BarcodeReader, Eye, HandWatch, Scale
 from cart_firmware.services.show import ShowCase
+from cart_firmware.services.sight import Sights
 from cart_firmware.services.sync import Sync
 from cart_firmware.services.watch import Loop, Watch
 from cart_protocol.host.clock import Clock, IdMint
@@ -50,6 +52,7 @@ class Cart:
         recordings: Recordings | None = None,
         draw: Draw = undrawn,
         pictures: PictureShelf | None = None,
+        sights: Sights | None = None,
     ) -> None:
         self._cart_id, self._load_cell, self._frames = settings.identity.cart, load_cell, frames
         self._imu = imu
@@ -91,6 +94,8 @@ class Cart:
             recorder=self.recorder,
             hands=hands,
         )
+        self.sights = sights
+        self._learn = Learn(sights) if sights else None
         self.send_record = SendRecord(link, self.recorder, draw)
         self._pictures: FetchPictures | None = None
         if pictures is not None:
@@ -106,6 +111,8 @@ class Cart:
             record_wanted=self.send_record.wanted,
             picture=self._pictures.heard if self._pictures else lambda _: None,
             software=software(),
+            learn=self._learn,
+            sights=sights,
         )
         self.fuse.join(grown=self.sync.grown, offline=lambda: self.sync.offline)
         loops: dict[str, Loop] = {"scale": self.scale, "camera": self.eye, "fuse": self.fuse, "sync": self.sync}
@@ -122,6 +129,8 @@ class Cart:
                     group.create_task(loop.run(), name=type(loop).__name__.lower())
                 if self._pictures:
                     group.create_task(self._pictures.run(), name="pictures")
+                if self._learn:
+                    group.create_task(self._learn.run(), name="learn")
         finally:
             self._service_manager.stopping()
             await self._close()
@@ -145,6 +154,8 @@ class Cart:
             camera_unmet=self._frames.unmet,
             messages_unreadable=self.sync.unreadable,
             price_books_refused=self.fuse.refused_books,
+            sight_version=self.sights.version if self.sights else 0,
+            sights_refused=self.sights.refused if self.sights else 0,
             records_lost=self.recorder.lost,
         )
 

@@ -44,6 +44,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     camera_unmet: tuple[str, ...] = ()
     messages_unreadable: int = 0
     price_books_refused: int = 0
+    sight_version: int = 0
+    """Of what the store taught of goods by sight."""
+    sights_refused: int = 0
     records_lost: int = 0
     """What the flight recorder could not keep."""
 

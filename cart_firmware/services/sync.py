@@ -8,8 +8,10 @@ import structlog
 
 from cart_firmware.core.session import expiry_us
 from cart_firmware.ports import Heard, LinkDown, LinkUp, StoreLink, Unreadable
+from cart_firmware.services.learn import Learn
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.observations import BookIssued, Commanded, Observation
+from cart_firmware.services.sight import Sights
 from cart_protocol.basket import Basket, Position
 from cart_protocol.exchange import (
     CartState,
@@ -34,6 +36,7 @@ from cart_protocol.messages import (
     ProductPicture,
     RecordWanted,
     Refusal,
+    SightIssue,
     Snapshot,
     StoreBirth,
     StoreMessage,
@@ -73,9 +76,12 @@ class Sync:
         record_wanted: Callable[[RecordWanted], None],
         picture: Callable[[ProductPicture], None],
         software: str,
+        learn: Learn | None = None,
+        sights: Sights | None = None,
     ) -> None:
         self._link, self._memory, self._clock = link, memory, clock
         self._truth, self._submit, self._record_wanted, self._picture = truth, submit, record_wanted, picture
+        self._learn, self._sights = learn, sights
         position = memory.position
         self._exchange = Exchange(Role.CART, position, acknowledged=memory.acknowledged, software=software)
         self._inbox = asyncio.Queue[LinkUp | LinkDown | Heard | Unreadable | _Grown](_MOST_WAITING)
@@ -86,7 +92,7 @@ class Sync:
         """The store has committed so much of what is still in the outbox; 0 when that is forgotten."""
         self._told_not_pruned = False
         self._link_up = False
-        self._told_low_on: tuple[str, ...] = ()
+        self._told: Presence | None = None
         self.unreadable = 0
         """Messages that were none of ours, or that we could not read."""
         self.turned_us: int | None = None
@@ -168,8 +174,8 @@ class Sync:
                 return []
             case LinkUp():
                 _LOG.info("link up")
-                self._link_up, self._told_low_on = True, self._memory.low_on()
-                return [Send(self._presence()), *self._exchange.connected(now_us)]
+                self._link_up, self._told = True, self._presence()
+                return [Send(self._told), *self._exchange.connected(now_us)]
             case LinkDown(reason):
                 _LOG.warning("link down", reason=reason)
                 self._link_up = False
@@ -194,6 +200,9 @@ class Sync:
                 self._record_wanted(message)
             case ProductPicture():
                 self._picture(message)
+            case SightIssue():
+                if self._learn:
+                    self._learn.issued(message)
             case StoreBirth(wall_ms=wall_ms):
                 self._store_ahead_ms = wall_ms - now_us // 1_000
             case Refusal(reason=reason):
@@ -220,7 +229,7 @@ class Sync:
                 raise LocalProtocolError(f"a cart's exchange has no {type(effect).__name__}")
 
     async def _keep_house(self) -> None:
-        """Forget what the store has, and tell it when room runs out. On a full disk both are tried again."""
+        """Forget what the store has, and tell it what changed of this cart. On a full disk both are tried again."""
         if self._to_prune:
             try:
                 await self._memory.prune(self._to_prune)
@@ -230,13 +239,21 @@ class Sync:
                 self._told_not_pruned = True
             else:
                 self._to_prune, self._told_not_pruned = 0, False
-        if self._link_up and self._memory.low_on() != self._told_low_on:
-            self._told_low_on = self._memory.low_on()
-            _LOG.warning("room runs out", of=self._told_low_on)
-            self._link.send(self._presence())
+        if self._link_up and (present := self._presence()) != self._told:
+            if present.low_on:
+                _LOG.warning("room runs out", of=present.low_on)
+            self._told = present
+            self._link.send(present)
 
     def _presence(self) -> Presence:
-        return Presence(online=True, low_on=self._told_low_on, sends_records=True)
+        sights = self._sights
+        return Presence(
+            online=True,
+            low_on=self._memory.low_on(),
+            sends_records=True,
+            sight_network=sights.network if sights else "",
+            sight_version=sights.version if sights else 0,
+        )
 
     def _send(self, message: object) -> None:
         if not isinstance(message, CartMessage):

@@ -25,6 +25,7 @@ from cart_protocol.messages import (
     ProductPicture,
     RecordWanted,
     Refusal,
+    SightIssue,
     SnapshotRequest,
     StoreBirth,
 )
@@ -199,7 +200,7 @@ class CartEnd:
             self.timer.disarm()
 
 
-_NO_DELIVERY: tuple[type[Message], ...] = (Command, PriceBookIssue, ProductPicture, RecordWanted)
+_NO_DELIVERY: tuple[type[Message], ...] = (Command, PriceBookIssue, ProductPicture, RecordWanted, SightIssue)
 # A reaction takes exactly the message type that its row names, which a dictionary's type cannot say: hence Any.
 _Reaction = Callable[[CartEnd, Any, int], list[Effect]]
 CART_TABLE: dict[tuple[CartState, type[Message]], _Reaction] = {

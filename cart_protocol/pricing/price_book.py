@@ -84,6 +84,8 @@ class Product(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     allergens: tuple[str, ...] = ()
     picture: str = ""
     """Name of its picture (cart_protocol.product_picture); empty where there is none."""
+    sight: str = ""
+    """How the network that carts are shipped with calls what it looks like, as `Granny-Smith`; may be shared."""
 
 
 class SerialRange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,6 +148,10 @@ class Prices:
         masses = learned.by_product()
         self._products = {product.id: _with_learned(product, masses.get(product.id)) for product in book.products}
         self._recalls: dict[ProductId, list[Recall]] = {}
+        self._by_sight: dict[str, list[ProductId]] = {}
+        for product in book.products:
+            if product.sight:
+                self._by_sight.setdefault(product.sight, []).append(product.id)
         for recall in book.recalls:
             self._recalls.setdefault(recall.product, []).append(recall)
 
@@ -165,6 +171,10 @@ class Prices:
     def valid_from(self) -> dt.date:
         """The day of the book (UTC): no clock that says an earlier one is right."""
         return dt.datetime.fromtimestamp(self.book.valid_from_ms // 1_000, dt.UTC).date()
+
+    def named_by_sight(self, name: str) -> list[ProductId]:
+        """Return the products that look like what is shipped under this name; several may share one."""
+        return self._by_sight.get(name, [])
 
     def recalls_of(self, product: ProductId) -> list[Recall]:
         return self._recalls.get(product, [])

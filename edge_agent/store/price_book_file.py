@@ -42,6 +42,7 @@ ALLERGENS = (
 """The fourteen that must be declared (EU 1169/2011, annex II)."""
 _MILLIGRAMS_PER_GRAM = 1_000
 _LABEL_PREFIX = re.compile(r"(?:02|2\d)\d{0,5}")
+_SIGHT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _PRODUCT_TABLE = re.compile(r"\s*\[\[\s*product\s*\]\]")
 _SHOWN_PROBLEMS = 20
 _LONGEST_LOT = 20
@@ -216,6 +217,7 @@ class _Product(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     note: str = ""
     allergens: tuple[str, ...] = ()
     nutrition: _Nutrition | None = None
+    sight: str = ""
 
 
 class _ProductError(ValueError):
@@ -351,6 +353,7 @@ def _product(entry: dict[str, Any], catalogue: _Written) -> Product:
         nutrition=_nutrition(written.nutrition),
         provenance=_provenance(written),
         allergens=_allergens(written.allergens),
+        sight=_sight(written.sight),
     )
 
 
@@ -435,6 +438,14 @@ def _provenance(written: _Product) -> Provenance | None:
     return Provenance(
         origin=written.origin, producer=written.producer, inspected_by=written.inspected_by, note=written.note
     )
+
+
+def _sight(written: str) -> str:
+    if written and not _SIGHT.fullmatch(written):
+        raise _ProductError(
+            f"sight {written!r} is no name of the shipped network; copy one from 'cart-firmware sight', or leave it out"
+        )
+    return written
 
 
 def _allergens(written: tuple[str, ...]) -> tuple[str, ...]:

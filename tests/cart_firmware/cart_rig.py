@@ -20,6 +20,7 @@ from cart_firmware.perception.reader import Reader
 from cart_firmware.ports import Frame, Heard, Imu, LinkDown, LinkUp, LoadCellError, Sample, Unreadable
 from cart_firmware.services.cart import Cart
 from cart_firmware.services.sense import HandWatch
+from cart_firmware.services.sight import Sights
 from cart_protocol.basket import Basket, Position, evolve
 from cart_protocol.exchange import Adopt, Deliver, Exchange, Role, Send
 from cart_protocol.host.clock import IdMint
@@ -106,6 +107,8 @@ class SmallStore:
         self.events = list[Recorded]()
         self.presence = list[bool]()
         self.low_on = list[tuple[str, ...]]()
+        self.said = Presence(online=False)
+        """What the cart said last of itself."""
         self.deaf = False
         """Hears who is there and nothing else, as a store whose disk is full."""
 
@@ -129,6 +132,7 @@ class SmallStore:
 
     def hear(self, message: CartMessage) -> None:
         if isinstance(message, Presence):
+            self.said = message
             self.presence.append(message.online)
             self.low_on.append(message.low_on)
         if self.deaf:
@@ -202,6 +206,8 @@ class Rig:
         self.ring_folder: Path | None = None
         """On a disk of its own, where the test wants one."""
         self.hands: HandWatch | None = None
+        self.sights: Callable[[], Sights] | None = None
+        """Makes what the cart knows by sight, anew for each life."""
         self._lives = 0
 
     async def start(self, *, online: bool = True, book: bool = True) -> None:
@@ -213,7 +219,7 @@ class Rig:
             settings(self.folder, self.segment_kib), self.clock, IdMint(self.clock, SeededDice(self._lives)),
             load_cell=self.platform, imu=self.imu, frames=self.camera, reader=Reader(), link=self.wire,
             outbox=self.outbox, verify=Verifier(KEY.public_key()).verify, recordings=self.ring,
-            hands=self.hands,
+            hands=self.hands, sights=self.sights() if self.sights else None,
         )  # fmt: skip
         self._running = asyncio.create_task(self.cart.run())
         if online:

@@ -33,6 +33,7 @@ from cart_protocol.messages import (
     RecordUnavailable,
     RecordWanted,
     Refusal,
+    SightIssue,
     Snapshot,
     SnapshotRequest,
     StoreBirth,
@@ -277,6 +278,7 @@ DOWNWARD: list[StoreMessage] = [
     PriceBookIssue(version=1, book="", signature=""),
     RecordWanted(record=RecordId("r"), part=0, most=1),
     ProductPicture(data=b""),
+    SightIssue(version=1, goods="", signature=""),
 ]
 UPWARD: list[CartMessage] = [
     Birth(position=at(1, 0), oldest=Seq(1), software=""),

@@ -46,6 +46,8 @@ NO_PART = {
         "load_cells": "opens the configured one",
         "newest_frame": "what all cameras share",
         "segment_ring": "files, no hardware",
+        "sight_files": "files, no hardware",
+        "whole_file": "a file, no hardware",
     },
     "edge_agent": {
         "authority": "certificates, no hardware",

@@ -1,0 +1,37 @@
+"""What a store taught its carts of goods by sight, in addition to what was shipped with the network.
+
+Prototypes only, never pictures: a unit vector in the whitened space of one network, which nobody can look at.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from cart_protocol.ids import ProductId
+
+MOST_SHOTS = 10
+"""More bring little (recognition reference, section 4) and cost the staff's time."""
+
+
+class Taught(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One product as staff showed it to a camera."""
+
+    product: ProductId
+    network_sha256: str
+    """The network in whose space the vector lies, in hexadecimal; it means nothing to another one."""
+    shots: Annotated[int, Meta(ge=1, le=MOST_SHOTS)]
+    """How many it is the mean of."""
+    vector: bytes
+    """16-bit floats (IEEE 754 binary16, little-endian), of length one together; base64 in JSON."""
+    look_alikes: tuple[str, ...] = ()
+    """Names from which sight cannot tell it: products, or names shipped with the network. They need a tap."""
+
+
+class TaughtGoods(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One version of all of it. Versions only grow: going back is a new version with an older content."""
+
+    version: int
+    taught: tuple[Taught, ...]
+    out_of_season: tuple[ProductId, ...]
+    """Not sold at present: a cart does not name these by sight. Their prototypes stay for the next season."""
