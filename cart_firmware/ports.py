@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 
 from cart_firmware.core.recording import Entry, Header, Reading
 from cart_protocol.basket import Basket, CartEvent, Position
-from cart_protocol.ids import SessionId
-from cart_protocol.messages import CartMessage, CartTime, PriceBookIssue, Recorded, SightIssue, StoreMessage
+from cart_protocol.ids import LessonId, SessionId
+from cart_protocol.messages import (
+    CartMessage,
+    CartTime,
+    LessonLearned,
+    PriceBookIssue,
+    Recorded,
+    SightIssue,
+    StoreMessage,
+)
 
 
 class LoadCellError(Exception):
@@ -269,7 +277,7 @@ class PictureShelf(Protocol):
 
 
 class SightFiles(Protocol):
-    """A safe place for what the store taught of goods by sight. Calls block.
+    """A safe place for what the store taught of goods by sight, and for what was shown to this cart. Calls block.
 
     Raises:
         OSError: from what keeps or deletes, where the disk fails or has no room; what was there stays.
@@ -279,3 +287,9 @@ class SightFiles(Protocol):
         """Return the issue that was kept last, None where there is none that can be read."""
 
     def keep_issue(self, issue: SightIssue) -> None: ...
+    def lessons(self) -> list[LessonLearned]:
+        """Return what came of lessons and the store does not have yet, as far as it can be read."""
+
+    def keep_lesson(self, learned: LessonLearned) -> None: ...
+    def drop_lesson(self, lesson: LessonId) -> None:
+        """Forget what came of a lesson; what is not there (any more) is no error."""

@@ -24,6 +24,8 @@ StaffId = NewType("StaffId", str)
 TokenId = NewType("TokenId", str)
 RecordId = NewType("RecordId", str)
 """One time that staff asked a cart for what its flight recorder holds."""
+LessonId = NewType("LessonId", str)
+"""One time that staff showed a product to a camera, so that carts know it by sight."""
 ProductId = NewType("ProductId", str)
 """A catalogue key: a GTIN-14, or 'plu:' and the shop's own number for loose goods."""
 Gtin = NewType("Gtin", str)

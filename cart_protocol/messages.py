@@ -3,9 +3,11 @@
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from cart_protocol.basket import STORABLE, Basket, CartEvent, Position
-from cart_protocol.ids import CommandId, Epoch, RecordId, Seq, SessionId
+from cart_protocol.ids import CommandId, Epoch, LessonId, ProductId, RecordId, Seq, SessionId
+from cart_protocol.sight import MOST_SHOTS, Learned
 
 PROTOCOL_VERSION = 1
 """Raised when a message changes so that an older reader would misread it; added fields do not raise it."""
@@ -88,6 +90,8 @@ class Presence(_Message, frozen=True):
     """SHA-256 of the network by which it knows goods by sight, in hexadecimal; empty where it does not."""
     sight_version: Annotated[int, STORABLE] = 0
     """Of the SightIssue that it uses; 0 before the first."""
+    takes_lessons: bool = False
+    """Whether goods can be shown to this cart (LessonWanted): it knows them by sight."""
 
 
 class RecordPart(_Message, frozen=True):
@@ -121,6 +125,27 @@ class PicturesWanted(_Message, frozen=True):
 
     pictures: tuple[str, ...]
     """At most cart_protocol.product_picture.MOST_AT_ONCE; the store leaves more unanswered."""
+
+
+class LessonShown(_Message, frozen=True):
+    """How far a lesson has come, or that it is over; answers every LessonWanted, and is said again when it changes."""
+
+    lesson: LessonId
+    shots: Annotated[int, Meta(ge=0, le=MOST_SHOTS)] = 0
+    """So many were taken."""
+    seen: str = ""
+    """What the camera sees of the product, for programs."""
+    reason: str = ""
+    """Why there will be no more of it, for programs; empty while it goes on."""
+    sentence: str = ""
+    """The same for staff."""
+
+
+class LessonLearned(_Message, frozen=True):
+    """What came of a lesson. Said again until a LessonKept answers; a cart keeps it over restarts."""
+
+    lesson: LessonId
+    learned: Learned
 
 
 # ── store to cart ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -209,6 +234,24 @@ class ProductPicture(_Message, frozen=True):
     """In base64: PNG, JPEG or WebP, at most cart_protocol.product_picture.MOST_BYTES."""
 
 
+class LessonWanted(_Message, frozen=True):
+    """Watch a product being shown. Said again every few seconds, as long as the lesson is to go on."""
+
+    lesson: LessonId
+    product: ProductId
+    name: str
+    """For the cart's screen."""
+    shots: Annotated[int, Meta(ge=1, le=MOST_SHOTS)]
+    stop: bool = False
+    """End it instead."""
+
+
+class LessonKept(_Message, frozen=True):
+    """The store has what came of a lesson, or does not want it: the cart may forget it."""
+
+    lesson: LessonId
+
+
 class StoreBirth(_Message, frozen=True):
     """The store's agent (re)started; every cart answers with its Birth. `wall_ms` is the store's clock."""
 
@@ -236,8 +279,20 @@ class SightIssue(_Message, frozen=True):
     """Ed25519 over the UTF-8 of `goods`, base64."""
 
 
-CartMessage = Birth | Events | Snapshot | Presence | RecordPart | RecordUnavailable | PicturesWanted
+CartMessage = (
+    Birth | Events | Snapshot | Presence | RecordPart | RecordUnavailable | PicturesWanted | LessonShown | LessonLearned
+)
 StoreMessage = (
-    Ack | SnapshotRequest | Refusal | Command | RecordWanted | ProductPicture | StoreBirth | PriceBookIssue | SightIssue
+    Ack
+    | SnapshotRequest
+    | Refusal
+    | Command
+    | RecordWanted
+    | ProductPicture
+    | LessonWanted
+    | LessonKept
+    | StoreBirth
+    | PriceBookIssue
+    | SightIssue
 )
 Message = CartMessage | StoreMessage

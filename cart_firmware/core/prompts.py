@@ -101,6 +101,29 @@ def remark(kind: str, subject: str) -> str:
     return _REMARKS[kind][1].format(subject=subject) if kind in _REMARKS else kind
 
 
+_SHOWN = {
+    "settling": "Leave the view of the camera empty for a moment.",
+    "empty": "Show it to the camera.",
+    "moving": "Hold it still, or put it down.",
+    "blurred": "It is blurred: hold it still, a little further away, in good light.",
+    "same": "Turn it, or show another one.",
+    "shot": "Thank you. Turn it, or show another one.",
+}
+
+
+def lesson(name: str, *, shots: int, wanted: int, seen: str) -> Prompt:
+    """Return what to say to staff who show the cart a product: how far it is, and what to do next.
+
+    Args:
+        name: of the product.
+        shots: so many were taken.
+        wanted: of so many.
+        seen: what the camera sees, a key of _SHOWN (cart_firmware.perception.shots.Seen).
+    """
+    tone = Tone.GOOD if seen == "shot" else Tone.ASK
+    return Prompt(kind="lesson", tone=tone, sentence=f"{name}: {shots} of {wanted}. {_SHOWN[seen]}")
+
+
 def _withdrawn(situation: Situation) -> Prompt | None:
     basket = situation.basket
     if not basket.withdrawn or basket.phase is not Phase.IDLE:

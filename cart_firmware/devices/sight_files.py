@@ -1,5 +1,6 @@
 """Goods by sight on the cart's disk: the network and its knowledge, and what the store taught."""
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -7,15 +8,16 @@ import structlog
 
 import cart_firmware
 from cart_firmware.config import RecognitionSettings
-from cart_firmware.devices.whole_file import replace
+from cart_firmware.devices.whole_file import remove, replace
 from cart_firmware.perception.embedder import Embedder
 from cart_firmware.perception.knowledge import Knowledge, read
 from cart_protocol.host.configuration import ConfigurationError
-from cart_protocol.messages import SightIssue
+from cart_protocol.ids import LessonId
+from cart_protocol.messages import LessonLearned, SightIssue
 
 _LOG = structlog.get_logger("sight")
 NETWORK, KNOWLEDGE = "network.tflite", "knowledge.npz"
-_ISSUE = "sight.json"
+_ISSUE, _LESSONS = "sight.json", "lessons"
 
 
 def shipped_folder() -> Path:
@@ -58,3 +60,23 @@ class SightFolder:
 
     def keep_issue(self, issue: SightIssue) -> None:
         replace(self._state / _ISSUE, msgspec.json.encode(issue))
+
+    def lessons(self) -> list[LessonLearned]:
+        found = []
+        for path in sorted((self._state / _LESSONS).glob("*.json")):
+            try:
+                found.append(msgspec.json.decode(path.read_bytes(), type=LessonLearned))
+            except (OSError, msgspec.DecodeError) as error:
+                _LOG.warning("a lesson cannot be read; show the product again", path=str(path), error=str(error))
+        return found
+
+    def keep_lesson(self, learned: LessonLearned) -> None:
+        replace(self._lesson(learned.lesson), msgspec.json.encode(learned))
+
+    def drop_lesson(self, lesson: LessonId) -> None:
+        if (path := self._lesson(lesson)).exists():
+            remove(path)
+
+    def _lesson(self, lesson: LessonId) -> Path:
+        """Return its file; it is named by a digest, since the store says what a lesson is called."""
+        return self._state / _LESSONS / f"{hashlib.sha256(lesson.encode()).hexdigest()[:24]}.json"

@@ -7,13 +7,14 @@ import msgspec
 
 from cart_firmware.config import Settings
 from cart_firmware.core.health import Health
+from cart_firmware.core.prompts import Prompt, lesson
 from cart_firmware.core.recording import FusionSettings, WeigherSettings
 from cart_firmware.core.scanning import Scanner
 from cart_firmware.core.tilt import LEVEL
-from cart_firmware.ports import FrameSource, Imu, LoadCell, Outbox, PictureShelf, Recordings, StoreLink
+from cart_firmware.ports import Frame, FrameSource, Imu, LoadCell, Outbox, PictureShelf, Recordings, StoreLink
 from cart_firmware.services.fetch_pictures import FetchPictures
 from cart_firmware.services.fuse import Address, Fuse
-from cart_firmware.services.learn import Learn
+from cart_firmware.services.lesson import Lessons
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.price_book import Verify
 from cart_firmware.services.recorder import Recorder
@@ -84,6 +85,12 @@ class Cart:
         weigher = weighing.weigher(self.fuse.load)
         self.recorder.join(weighing, weigher, scanner, self.fuse.decider)
         self.scale = Scale(load_cell, weigher, health, clock, self.fuse.submit, recorder=self.recorder, imu=upright)
+        self.sights = sights
+        self.lessons = (
+            Lessons(link, sights, clock, phase=lambda: self.fuse.basket.phase, prices=lambda: self.fuse.prices)
+            if sights
+            else None
+        )
         self.eye = Eye(
             frames,
             reader,
@@ -93,9 +100,8 @@ class Cart:
             submit=self.fuse.submit,
             recorder=self.recorder,
             hands=hands,
+            onlook=self.lessons.onlook if self.lessons else _unwatched,
         )
-        self.sights = sights
-        self._learn = Learn(sights) if sights else None
         self.send_record = SendRecord(link, self.recorder, draw)
         self._pictures: FetchPictures | None = None
         if pictures is not None:
@@ -111,10 +117,9 @@ class Cart:
             record_wanted=self.send_record.wanted,
             picture=self._pictures.heard if self._pictures else lambda _: None,
             software=software(),
-            learn=self._learn,
-            sights=sights,
+            lessons=self.lessons,
         )
-        self.fuse.join(grown=self.sync.grown, offline=lambda: self.sync.offline)
+        self.fuse.join(grown=self.sync.grown, offline=lambda: self.sync.offline, lesson=self._lesson)
         loops: dict[str, Loop] = {"scale": self.scale, "camera": self.eye, "fuse": self.fuse, "sync": self.sync}
         self.watch = Watch(self._service_manager, clock, loops)
 
@@ -129,11 +134,19 @@ class Cart:
                     group.create_task(loop.run(), name=type(loop).__name__.lower())
                 if self._pictures:
                     group.create_task(self._pictures.run(), name="pictures")
-                if self._learn:
-                    group.create_task(self._learn.run(), name="learn")
+                if self.lessons:
+                    group.create_task(self.lessons.run(), name="lessons")
         finally:
             self._service_manager.stopping()
             await self._close()
+
+    def _lesson(self) -> Prompt | None:
+        """Return what the screen says while a product is being shown to the cart."""
+        now = self.lessons.now if self.lessons else None
+        if now is None:
+            return None
+        name, showing = now
+        return lesson(name, shots=showing.shots, wanted=showing.wanted, seen=showing.seen)
 
     def status(self) -> Status:
         """Return how the cart is doing now."""
@@ -170,6 +183,10 @@ class Cart:
                 )
         except TimeoutError:
             pass  # whoever does not end in time is ended with us
+
+
+def _unwatched(_frame: Frame) -> None:
+    """Nobody else looks at the camera's pictures."""
 
 
 def weigher_settings(settings: Settings, rate_hz: float) -> WeigherSettings:

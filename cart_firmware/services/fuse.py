@@ -12,7 +12,7 @@ import structlog
 
 from cart_firmware.core.decision import Evidence, Passed
 from cart_firmware.core.health import Health
-from cart_firmware.core.prompts import Situation, prompt
+from cart_firmware.core.prompts import Prompt, Situation, prompt
 from cart_firmware.core.recording import FusionSettings
 from cart_firmware.core.scanning import Scanner
 from cart_firmware.core.tiles import Tile, picture_of, tiles
@@ -109,6 +109,7 @@ class Fuse:
         self._ticked_us = 0
         self._grown: Callable[[], None] = lambda: None
         self._is_offline: Callable[[], bool] = lambda: True
+        self._lesson: Callable[[], Prompt | None] = lambda: None
         self.turned_us: int | None = None
         self.refused_books = 0
         self._take_kept_book()
@@ -128,9 +129,11 @@ class Fuse:
     def submit(self, observation: Observation) -> None:
         self._inbox.put_nowait(observation)
 
-    def join(self, *, grown: Callable[[], None], offline: Callable[[], bool]) -> None:
-        """Take the ways to the store, which is built after us."""
-        self._grown, self._is_offline = grown, offline
+    def join(
+        self, *, grown: Callable[[], None], offline: Callable[[], bool], lesson: Callable[[], Prompt | None]
+    ) -> None:
+        """Take the ways to the store, which are built after us, and what is said while a product is shown to us."""
+        self._grown, self._is_offline, self._lesson = grown, offline, lesson
 
     @property
     def prices(self) -> Prices | None:
@@ -343,7 +346,8 @@ class Fuse:
             leaving=tuple(leaving),
             container=evidence.container_us is not None,
         )
-        usable = basket.phase is Phase.IDLE and not basket.withdrawn and not basket.faults
+        lesson = self._lesson() if basket.phase is Phase.IDLE else None
+        usable = basket.phase is Phase.IDLE and not basket.withdrawn and not basket.faults and lesson is None
         totals = price_basket(prices, basket.line_prices()) if prices else None
         nothing = zero(prices.currency if prices else "EUR")
         return ScreenView(
@@ -359,7 +363,7 @@ class Fuse:
             tiles=answers,
             helped=basket.attention == "help",
             announced=bool(basket.pending or leaving or evidence.container_us is not None),
-            prompt=prompt(situation),
+            prompt=lesson or prompt(situation),
             total=totals.total if totals else nothing,
             tax=totals.tax if totals else nothing,
             offline=self._is_offline(),

@@ -240,7 +240,9 @@ class Eye:
         submit: Submit,
         recorder: Recorder,
         hands: HandWatch | None = None,
+        onlook: Callable[[Frame], None] = lambda _: None,
     ) -> None:
+        self._onlook = onlook
         self._frames, self._reader, self._scanner, self._hands = frames, reader, scanner, hands
         self._health, self._clock, self._submit, self._recorder = health, clock, submit, recorder
         self.turned_us: int | None = None
@@ -265,6 +267,7 @@ class Eye:
 
     async def _look(self) -> None:
         async for frame in self._frames.frames():
+            self._onlook(frame)
             readings, passage = await self._examine(frame)
             symbols = [_symbol(reading) for reading in readings]
             likelihoods = {_symbol(one): one.likelihood for one in readings if one.likelihood is not None}

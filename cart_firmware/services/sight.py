@@ -38,11 +38,11 @@ class Sights:
         embedder: the network.
         shipped: what is known of goods without the store.
         verify: whether the store signed something.
-        files: where the issue in use is kept; what lies there is used from the start.
+        files: where the issue in use is kept, and used from the start; and what was shown to this cart.
     """
 
     def __init__(self, embedder: Embedder, shipped: Knowledge, verify: Verify, files: SightFiles) -> None:
-        self._embedder, self._shipped, self._verify, self._files = embedder, shipped, verify, files
+        self._embedder, self._shipped, self._verify, self.files = embedder, shipped, verify, files
         self._turn = threading.Lock()
         self._recogniser = Recogniser(embedder, shipped)
         self._goods = TaughtGoods(version=0, taught=(), out_of_season=())
@@ -115,7 +115,7 @@ class Sights:
             _LOG.warning("sight refused", reason=str(error))
             return False
         try:
-            self._files.keep_issue(issue)
+            self.files.keep_issue(issue)
         except OSError as error:
             # Good for today; after a restart the store brings it again.
             _LOG.warning("sight not kept", reason=str(error))

@@ -8,10 +8,9 @@ import structlog
 
 from cart_firmware.core.session import expiry_us
 from cart_firmware.ports import Heard, LinkDown, LinkUp, StoreLink, Unreadable
-from cart_firmware.services.learn import Learn
+from cart_firmware.services.lesson import Lessons
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.observations import BookIssued, Commanded, Observation
-from cart_firmware.services.sight import Sights
 from cart_protocol.basket import Basket, Position
 from cart_protocol.exchange import (
     CartState,
@@ -31,6 +30,8 @@ from cart_protocol.messages import (
     CartMessage,
     Command,
     Events,
+    LessonKept,
+    LessonWanted,
     Presence,
     PriceBookIssue,
     ProductPicture,
@@ -76,12 +77,11 @@ class Sync:
         record_wanted: Callable[[RecordWanted], None],
         picture: Callable[[ProductPicture], None],
         software: str,
-        learn: Learn | None = None,
-        sights: Sights | None = None,
+        lessons: Lessons | None = None,
     ) -> None:
         self._link, self._memory, self._clock = link, memory, clock
         self._truth, self._submit, self._record_wanted, self._picture = truth, submit, record_wanted, picture
-        self._learn, self._sights = learn, sights
+        self._lessons = lessons
         position = memory.position
         self._exchange = Exchange(Role.CART, position, acknowledged=memory.acknowledged, software=software)
         self._inbox = asyncio.Queue[LinkUp | LinkDown | Heard | Unreadable | _Grown](_MOST_WAITING)
@@ -200,9 +200,9 @@ class Sync:
                 self._record_wanted(message)
             case ProductPicture():
                 self._picture(message)
-            case SightIssue():
-                if self._learn:
-                    self._learn.issued(message)
+            case SightIssue() | LessonWanted() | LessonKept():
+                if self._lessons:
+                    self._lessons.hear(message)
             case StoreBirth(wall_ms=wall_ms):
                 self._store_ahead_ms = wall_ms - now_us // 1_000
             case Refusal(reason=reason):
@@ -246,13 +246,14 @@ class Sync:
             self._link.send(present)
 
     def _presence(self) -> Presence:
-        sights = self._sights
+        sights = self._lessons.sights if self._lessons else None
         return Presence(
             online=True,
             low_on=self._memory.low_on(),
             sends_records=True,
             sight_network=sights.network if sights else "",
             sight_version=sights.version if sights else 0,
+            takes_lessons=sights is not None,
         )
 
     def _send(self, message: object) -> None:

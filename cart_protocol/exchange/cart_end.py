@@ -20,6 +20,8 @@ from cart_protocol.messages import (
     Ack,
     Birth,
     Command,
+    LessonKept,
+    LessonWanted,
     Message,
     PriceBookIssue,
     ProductPicture,
@@ -200,7 +202,9 @@ class CartEnd:
             self.timer.disarm()
 
 
-_NO_DELIVERY: tuple[type[Message], ...] = (Command, PriceBookIssue, ProductPicture, RecordWanted, SightIssue)
+_NO_DELIVERY: tuple[type[Message], ...] = (
+    Command, PriceBookIssue, ProductPicture, RecordWanted, SightIssue, LessonWanted, LessonKept,
+)  # fmt: skip
 # A reaction takes exactly the message type that its row names, which a dictionary's type cannot say: hence Any.
 _Reaction = Callable[[CartEnd, Any, int], list[Effect]]
 CART_TABLE: dict[tuple[CartState, type[Message]], _Reaction] = {

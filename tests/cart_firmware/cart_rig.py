@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from cart_firmware.config import Broker, Identity, ImuSettings, RecorderSettings, Settings
+from cart_firmware.devices.picture import from_bgr
 from cart_firmware.devices.segment_ring import SegmentRing
 from cart_firmware.perception.reader import Reader
-from cart_firmware.ports import Frame, Heard, Imu, LinkDown, LinkUp, LoadCellError, Sample, Unreadable
+from cart_firmware.ports import Colour, Frame, Heard, Imu, LinkDown, LinkUp, LoadCellError, Sample, Unreadable
 from cart_firmware.services.cart import Cart
 from cart_firmware.services.sense import HandWatch
 from cart_firmware.services.sight import Sights
@@ -31,7 +32,10 @@ from cart_protocol.messages import (
     BeginSession,
     CartMessage,
     Command,
+    Events,
     Instruction,
+    LessonLearned,
+    LessonShown,
     Presence,
     PriceBookIssue,
     Recorded,
@@ -82,15 +86,26 @@ class Camera:
         self._clock = clock
         self._empty = np.full((240, 320), 200, np.uint8)
         self._picture: NDArray[np.uint8] = self._empty
+        self._colour: Colour | None = None
         self.garbled = False
+        self.dark = False
+        """Shows nothing at all."""
 
     def show(self, code: str | None) -> None:
-        self._picture = self._empty if code is None else _drawn(code)
+        self._picture, self._colour = self._empty if code is None else _drawn(code), None
+
+    def paint(self, pixels: NDArray[np.uint8]) -> None:
+        """Show a picture in colour (BGR)."""
+        shown = from_bgr(pixels)
+        self._picture, self._colour = shown.luma, shown.colour
 
     async def frames(self) -> AsyncIterator[Frame]:
         while True:
             await asyncio.sleep(1 / 15)
-            yield Frame(self._clock.monotonic_us(), np.zeros((2, 2, 2, 2), np.uint8) if self.garbled else self._picture)
+            if self.dark:
+                continue
+            garbled = np.zeros((2, 2, 2, 2), np.uint8)
+            yield Frame(self._clock.monotonic_us(), garbled if self.garbled else self._picture, self._colour)
 
     async def close(self) -> None:
         pass
@@ -109,6 +124,8 @@ class SmallStore:
         self.low_on = list[tuple[str, ...]]()
         self.said = Presence(online=False)
         """What the cart said last of itself."""
+        self.heard = list[CartMessage]()
+        """All of it but events."""
         self.deaf = False
         """Hears who is there and nothing else, as a store whose disk is full."""
 
@@ -135,7 +152,9 @@ class SmallStore:
             self.said = message
             self.presence.append(message.online)
             self.low_on.append(message.low_on)
-        if self.deaf:
+        if not isinstance(message, Events):
+            self.heard.append(message)
+        if self.deaf or isinstance(message, LessonShown | LessonLearned):
             return
         for effect in self._exchange.receive(message, self._clock.monotonic_us()):
             match effect:

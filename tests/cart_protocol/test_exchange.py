@@ -19,13 +19,17 @@ from cart_protocol.exchange import (
     Send,
     SendEvents,
 )
-from cart_protocol.ids import CommandId, Epoch, RecordId, Seq, SessionId
+from cart_protocol.ids import CommandId, Epoch, LessonId, ProductId, RecordId, Seq, SessionId
 from cart_protocol.messages import (
     Ack,
     Birth,
     CartMessage,
     Command,
     Events,
+    LessonKept,
+    LessonLearned,
+    LessonShown,
+    LessonWanted,
     PicturesWanted,
     Presence,
     PriceBookIssue,
@@ -41,6 +45,7 @@ from cart_protocol.messages import (
     Thaw,
 )
 from cart_protocol.parcel import Parcel
+from cart_protocol.sight import Learned, Taught, Verdict
 from tests.cart_protocol.stream_facts import NEVER, SECOND, at, batch, recorded
 
 # ── one thing at a time ──────────────────────────────────────────────────────────────────────────────────────────
@@ -269,6 +274,12 @@ def test_no_number_in_any_message_raises(numbers: list[tuple[int, int, int]]) ->
 
 # ── our own mistakes raise ───────────────────────────────────────────────────────────────────────────────────────
 
+LEARNED = Learned(
+    taught=Taught(product=ProductId("plu:00071"), network_sha256="", shots=1, vector=b""),
+    verdict=Verdict.SAFE,
+    right=1,
+    together=100,
+)
 DOWNWARD: list[StoreMessage] = [
     Ack(position=at(1, 0)),
     SnapshotRequest(position=at(1, 0)),
@@ -279,6 +290,8 @@ DOWNWARD: list[StoreMessage] = [
     RecordWanted(record=RecordId("r"), part=0, most=1),
     ProductPicture(data=b""),
     SightIssue(version=1, goods="", signature=""),
+    LessonWanted(lesson=LessonId("l"), product=ProductId("plu:00071"), name="Figs", shots=5),
+    LessonKept(lesson=LessonId("l")),
 ]
 UPWARD: list[CartMessage] = [
     Birth(position=at(1, 0), oldest=Seq(1), software=""),
@@ -288,6 +301,8 @@ UPWARD: list[CartMessage] = [
     Parcel(RecordId("r"), b"", b"record", ()).part(0),
     RecordUnavailable(record=RecordId("r"), reason="off", sentence=""),
     PicturesWanted(pictures=()),
+    LessonShown(lesson=LessonId("l")),
+    LessonLearned(lesson=LessonId("l"), learned=LEARNED),
 ]
 
 

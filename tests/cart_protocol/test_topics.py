@@ -9,6 +9,10 @@ from cart_protocol.messages import (
     Ack,
     CartMessage,
     Events,
+    LessonKept,
+    LessonLearned,
+    LessonShown,
+    LessonWanted,
     Message,
     PicturesWanted,
     PriceBookIssue,
@@ -54,6 +58,8 @@ def test_the_broker_acknowledges_what_no_exchange_repeats_and_no_command_outlive
         # Events are sent again until the store acknowledges them; an Ack is cumulative, and the next one says more.
         # Parts of records are asked for until they come.
         again = {Ack, Events, PicturesWanted, ProductPicture, RecordPart, RecordUnavailable, RecordWanted}
+        # So are lessons, which are said again until they are answered.
+        again |= {LessonWanted, LessonShown, LessonLearned, LessonKept}
         assert row.qos == (0 if row.message in again else 1)
         if row.direction is Direction.DOWN:
             assert row.max_age_s is not None

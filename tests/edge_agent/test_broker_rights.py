@@ -19,10 +19,13 @@ from cart_protocol.messages import (
     Ack,
     Birth,
     Events,
+    LessonLearned,
+    LessonWanted,
     Presence,
     RecordPart,
     RecordUnavailable,
     RecordWanted,
+    SightIssue,
     StoreBirth,
 )
 from cart_protocol.topics import Direction
@@ -163,6 +166,9 @@ def test_the_agent_reaches_a_cart_by_all_its_own_messages(arrive: Join) -> None:
         topics.address(RecordPart, STORE, _C2),
         topics.address(RecordUnavailable, STORE, _C2),
         topics.address(RecordWanted, STORE, _C1),
+        topics.address(LessonLearned, STORE, _C2),
+        topics.address(LessonWanted, STORE, _C1),
+        topics.address(SightIssue, STORE),
         topics.address(Ack, STORE, _C1),
         topics.address(Ack, STORE, _C2),
         topics.address(StoreBirth, STORE),

@@ -1,0 +1,73 @@
+"""One product being shown to a camera: its shots as vectors, until there are enough. No picture outlives its frame."""
+
+from collections.abc import Callable, Collection
+
+import msgspec
+import numpy as np
+
+from cart_firmware.perception.embedder import Picture
+from cart_firmware.perception.product_index import Floats
+from cart_firmware.perception.self_test import learned
+from cart_firmware.perception.shots import Seen, Shots
+from cart_firmware.ports import Frame
+from cart_firmware.services.sight import Sights
+from cart_protocol.ids import ProductId
+from cart_protocol.pricing.price_book import Prices
+from cart_protocol.sight import Learned
+
+
+class Showing(msgspec.Struct, frozen=True):
+    """How far it has come, and what the camera sees now."""
+
+    shots: int
+    wanted: int
+    seen: Seen
+
+    @property
+    def done(self) -> bool:
+        return self.shots >= self.wanted
+
+
+class Enrolment:
+    """Takes frames, or shots that somebody else chose, one at a time.
+
+    Args:
+        sights: what the camera's machine knows now; its network makes the vectors.
+        product: what is shown.
+        wanted: so many shots.
+        same: names under which this product is known already.
+    """
+
+    def __init__(self, sights: Sights, product: ProductId, wanted: int, same: Collection[str] = ()) -> None:
+        self.product = product
+        self._sights, self._wanted, self._same = sights, wanted, same
+        self._shots = Shots()
+        self._vectors = list[Floats]()
+
+    def show(self, frame: Frame) -> Showing:
+        """Look at a frame; keep it as a shot if it is one. Some milliseconds. Raises ValueError for a garbled frame."""
+        colour = frame.colour
+        look = self._shots.see(
+            frame.at_us, frame.luma, colour.planes if colour else None, limited=colour.limited if colour else True
+        )
+        if look.crop is not None:
+            self.add(look.crop)
+        return Showing(len(self._vectors), self._wanted, look.seen)
+
+    def add(self, shot: Picture) -> None:
+        """Keep a shot (BGR); the middle square of it is looked at. Raises ValueError for what is no picture."""
+        self._vectors.append(self._sights.vectors([shot])[0])
+
+    def result(self) -> Learned:
+        """Return what was learned, and how its test against everything known went. Raises ValueError without shots."""
+        return learned(self.product, np.stack(self._vectors), self._sights.knowledge, same=self._same)
+
+
+def same_as(product: ProductId, prices: Prices | None) -> tuple[str, ...]:
+    """Return the names under which the book says that a product is known by sight."""
+    found = prices.find(product) if prices else None
+    return (found.sight,) if found and found.sight else ()
+
+
+Book = Callable[[], Prices | None]
+"""Where the prices in force are looked up."""
