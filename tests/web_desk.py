@@ -11,7 +11,19 @@ from litestar import Litestar
 from msgspec.structs import replace
 
 from cart_protocol.host.clock import HostClock, HostDice
-from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, OrderNumber, RecordId, SessionId, ShopperId, StaffId
+from cart_protocol.ids import (
+    CartId,
+    IncidentId,
+    LaneId,
+    LessonId,
+    OrderId,
+    OrderNumber,
+    ProductId,
+    RecordId,
+    SessionId,
+    ShopperId,
+    StaffId,
+)
 from cart_protocol.money import Money
 from edge_agent.config import Limits, Web
 from edge_agent.core.refusals import RefusedError
@@ -21,14 +33,20 @@ from edge_agent.core.views import (
     ConsoleView,
     Counters,
     IncidentCard,
+    KnownCard,
     LaneCard,
+    LessonCard,
     LevelCard,
     LineView,
     PhonePhase,
     PhoneView,
     RecordCard,
     RecordView,
+    SightCart,
+    SightView,
     TaxView,
+    TeachableCard,
+    VersionCard,
 )
 from edge_agent.store.staff import StaffFile
 from edge_agent.web.app import create_app, serve
@@ -113,6 +131,43 @@ class TestClock:
         return "test"
 
 
+class SightShelf:
+    """Goods by sight of that shop: notes what it is asked for, and shows what a test puts there."""
+
+    def __init__(self, calls: list[str], revision: Callable[[], int]) -> None:
+        self._calls, self._revision = calls, revision
+        self.board = a_sight()
+
+    def view(self) -> SightView:
+        return replace(self.board, revision=self._revision())
+
+    async def teach(self, cart: CartId, product: ProductId, shots: int, staff: StaffId) -> None:
+        if cart not in self.board.able:
+            raise RefusedError("not-able", "This cart is not connected, or does not know goods by sight.")
+        self._calls.append(f"teach {cart} {product} {shots} {staff}")
+
+    async def stop(self, lesson: LessonId) -> None:
+        self._calls.append(f"stop {lesson}")
+
+    async def use(self, lesson: LessonId, staff: StaffId) -> None:
+        self._calls.append(f"use {lesson} {staff}")
+
+    async def set_aside(self, lesson: LessonId, staff: StaffId) -> None:
+        self._calls.append(f"set aside {lesson} {staff}")
+
+    async def forget(self, product: ProductId, staff: StaffId) -> None:
+        self._calls.append(f"forget {product} {staff}")
+
+    async def retire(self, product: ProductId, staff: StaffId) -> None:
+        self._calls.append(f"retire {product} {staff}")
+
+    async def bring_back(self, product: ProductId, staff: StaffId) -> None:
+        self._calls.append(f"bring back {product} {staff}")
+
+    async def roll_back(self, to: int, staff: StaffId) -> None:
+        self._calls.append(f"roll back {to} {staff}")
+
+
 class Desk:
     """One shop with the carts c1 and c2: keeps the counter's promises, knows no carts' wires and no bank."""
 
@@ -128,6 +183,7 @@ class Desk:
         self.records: dict[RecordId, RecordView] = {}
         self.bodies: dict[RecordId, tuple[bytes, bytes]] = {}
         """Picture and file of the records that are here."""
+        self.sight = SightShelf(self.calls, lambda: self.revision)
         self._outcomes: dict[str, str] = {}
         self._changed = asyncio.Event()
 
@@ -276,6 +332,60 @@ class Desk:
         while self.revision <= revision:
             await self._changed.wait()
         return self.revision
+
+
+def a_sight() -> SightView:
+    """An autumn morning: one product being shown, one learned with a look-alike, one failed, one scattered."""
+    now_ms = 1_763_800_000_000
+    lesson = LessonCard(
+        lesson=LessonId("l1"), stage="asked", at_ms=now_ms - 20_000, cart=CartId("c2"), product=ProductId("plu:00071"),
+        name="Figs, loose", listed=True, asked_by=StaffId("adam"), shots=3, wanted=5, seen="same", verdict="", right=0,
+        together=0, resembles=(), alike=(), sentence="", known=False,
+    )  # fmt: skip
+    taken = replace(
+        lesson, lesson=LessonId("l2"), stage="taken", name="Boskoop apples", shots=5, verdict="tap", right=4,
+        together=71, product=ProductId("plu:00072"), resembles=(("Royal Gala apples", 63), ("Pink Lady apples", 51)),
+        alike=("Royal Gala apples", "Pink Lady apples"),
+    )  # fmt: skip
+    known = KnownCard(
+        product=ProductId("plu:00042"), name="Royal Gala apples", listed=True, shipped="Royal-Gala", in_season=True,
+        alike=(),
+    )  # fmt: skip
+    version = VersionCard(
+        number=2, at_ms=now_ms - 3_600_000, staff=StaffId("mina"), doing="taught", name="Quinces", to=None, taught=1,
+        out_of_season=1, same=True,
+    )  # fmt: skip
+    return SightView(
+        revision=1, now_ms=now_ms, version=2,
+        lessons=(
+            lesson,
+            taken,
+            replace(taken, lesson=LessonId("l3"), name="Mixed nuts", verdict="scattered", resembles=(), alike=()),
+            replace(lesson, lesson=LessonId("l4"), stage="failed", sentence="A shopper took the cart."),
+        ),
+        known=(
+            replace(
+                known, product=ProductId("plu:00073"), name="Quinces", shipped="", shots=5, verdict="safe", right=5,
+            ),
+            known,
+            replace(known, product=ProductId("plu:00074"), name="Strawberries, loose", shipped="", in_season=False),
+        ),
+        versions=(
+            version,
+            replace(version, number=1, doing="retired", name="Strawberries, loose", taught=0, same=False),
+            replace(version, number=0, at_ms=0, staff=None, doing="", name="", taught=0, out_of_season=0, same=False),
+        ),
+        carts=(
+            SightCart(cart=CartId("c2"), network="a" * 64, version=2, takes_lessons=True),
+            SightCart(cart=CartId("c4"), network="a" * 64, version=1, takes_lessons=True),
+        ),
+        able=(CartId("c2"),),
+        teachable=(
+            TeachableCard(product=ProductId("plu:00071"), name="Figs, loose"),
+            TeachableCard(product=ProductId("09520101000019"), name="Whole milk, 1 l"),
+        ),
+        several_boxes=False,
+    )  # fmt: skip
 
 
 def a_record(record: RecordId, cart: CartId, staff: StaffId) -> RecordView:

@@ -203,6 +203,8 @@ class Sync:
             case SightIssue() | LessonWanted() | LessonKept():
                 if self._lessons:
                     self._lessons.hear(message)
+                if isinstance(message, SightIssue):
+                    self._told = None  # it is said again to those who do not say that they have it
             case StoreBirth(wall_ms=wall_ms):
                 self._store_ahead_ms = wall_ms - now_us // 1_000
             case Refusal(reason=reason):

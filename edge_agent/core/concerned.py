@@ -55,6 +55,8 @@ _WHOSE: dict[type, _Whose] = {
     **dict.fromkeys((facts.TenderUnknown, facts.TenderRefunded), _of_tender),
     **dict.fromkeys((facts.LaneChecked, facts.LaneReleased), _no_phone),
     **dict.fromkeys((facts.IncidentRaised, facts.IncidentResolved), _no_phone),
+    **dict.fromkeys((facts.LessonAsked, facts.LessonTaken, facts.LessonFailed, facts.LessonSetAside), _no_phone),
+    facts.SightChanged: _no_phone,
     **dict.fromkeys((facts.RecordAsked, facts.RecordKept, facts.RecordFailed, facts.RecordDropped), _no_phone),
 }
 """A type that is missing here concerns everybody: that is only slower. ShopperForgotten is, since it names nobody; and

@@ -18,6 +18,7 @@ from cart_protocol.ids import (
     Epoch,
     IncidentId,
     LaneId,
+    LessonId,
     LineId,
     OrderId,
     OrderNumber,
@@ -34,6 +35,7 @@ from cart_protocol.messages import LATEST_MS, Instruction, Recorded
 from cart_protocol.money import Money
 from cart_protocol.pricing.line import LinePrice
 from cart_protocol.pricing.price_book import PriceBook
+from cart_protocol.sight import Learned
 
 NewId = Callable[[], str]
 """Where the shell's mint is handed to a decision: an id is made when, and only when, one is needed."""
@@ -349,6 +351,58 @@ class RecordDropped(_Event, frozen=True):
     reason: str
 
 
+# ── goods by sight ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class LessonAsked(_Event, frozen=True):
+    """Somebody of the staff wants to show a cart a product."""
+
+    lesson: LessonId
+    cart: CartId
+    product: ProductId
+    staff: StaffId
+    shots: int
+
+
+class LessonTaken(_Event, frozen=True):
+    """What a cart learned of a product is here; nobody uses it yet. It may have been shown without being asked for."""
+
+    lesson: LessonId
+    cart: CartId
+    learned: Learned
+
+
+class LessonFailed(_Event, frozen=True):
+    """Nothing came of a lesson: the cart's reason, or stopped, offline, no-answer, not-ours."""
+
+    lesson: LessonId
+    cart: CartId
+    reason: str
+    sentence: str
+
+
+class LessonSetAside(_Event, frozen=True):
+    """Staff do not want what was learned."""
+
+    lesson: LessonId
+    cart: CartId
+    staff: StaffId
+
+
+class SightChanged(_Event, frozen=True):
+    """A new version of what carts know by sight beside what they were shipped with.
+
+    `doing`: taught (by `lesson`), forgotten, retired, brought-back (`product`), or rolled-back (`to` an older version).
+    """
+
+    version: int
+    staff: StaffId
+    doing: str
+    product: ProductId | None = None
+    lesson: LessonId | None = None
+    to: int | None = None
+
+
 # ── shoppers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -386,6 +440,11 @@ StoreEvent = (
     | RecordKept
     | RecordFailed
     | RecordDropped
+    | LessonAsked
+    | LessonTaken
+    | LessonFailed
+    | LessonSetAside
+    | SightChanged
     | ShopperForgotten
 )
 

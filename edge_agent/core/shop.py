@@ -26,6 +26,7 @@ from edge_agent.core.folds import (
     blotted,
 )
 from edge_agent.core.mass_model import MassModel
+from edge_agent.core.sight_book import SightBook
 
 
 class Shop:
@@ -45,6 +46,7 @@ class Shop:
         self.incidents = Incidents()
         self.commands = Commands()
         self.records = Records()
+        self.sight = SightBook()
         self.forgotten: set[ShopperId] = set()
         """Pseudonyms of those who were."""
         self.books = Books()
@@ -159,6 +161,11 @@ _APPLY: dict[type, tuple[_Apply, ...]] = {
     facts.RecordKept: (lambda shop, event, at_ms: shop.records.was_kept(event, at_ms),),
     facts.RecordFailed: (lambda shop, event, at_ms: shop.records.has_failed(event, at_ms),),
     facts.RecordDropped: (lambda shop, event, _: shop.records.was_dropped(event),),
+    facts.LessonAsked: (lambda shop, event, at_ms: shop.sight.asked(event, at_ms),),
+    facts.LessonTaken: (lambda shop, event, at_ms: shop.sight.taken(event, at_ms),),
+    facts.LessonFailed: (lambda shop, event, at_ms: shop.sight.failed(event, at_ms),),
+    facts.LessonSetAside: (lambda shop, event, _: shop.sight.set_aside(event),),
+    facts.SightChanged: (lambda shop, event, at_ms: shop.sight.changed(event, at_ms),),
     # Earlier facts are not what they were: see Shop.rename.
     facts.ShopperForgotten: (lambda shop, event, _: shop.forgotten.add(event.shopper),),
 }

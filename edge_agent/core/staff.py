@@ -13,7 +13,7 @@ class Role(StrEnum):
     ATTENDANT = "attendant"
     """Helps at carts and lanes."""
     MANAGER = "manager"
-    """Also takes carts out of service and puts them back."""
+    """Also takes carts out of service and puts them back, and decides what they know by sight."""
 
 
 class Duty(StrEnum):
@@ -22,6 +22,8 @@ class Duty(StrEnum):
     WITHDRAW_CART = "withdraw or restore a cart"
     SEE_RECORDS = "ask a cart for its record"
     """And look at it: there are pictures of hands in it."""
+    TEACH_GOODS = "show goods to a cart"
+    CHANGE_SIGHT = "change what carts know by sight"
 
 
 class StaffMember(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +34,7 @@ class StaffMember(msgspec.Struct, frozen=True, kw_only=True):
 
 _DUTIES: dict[Role, frozenset[Duty]] = {
     Role.VIEWER: frozenset(),
-    Role.ATTENDANT: frozenset({Duty.RESOLVE_ALARM, Duty.EXPLAIN_WEIGHT, Duty.SEE_RECORDS}),
+    Role.ATTENDANT: frozenset({Duty.RESOLVE_ALARM, Duty.EXPLAIN_WEIGHT, Duty.SEE_RECORDS, Duty.TEACH_GOODS}),
     Role.MANAGER: frozenset(Duty),
 }
 

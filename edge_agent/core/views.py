@@ -4,7 +4,18 @@ from enum import StrEnum
 
 import msgspec
 
-from cart_protocol.ids import CartId, IncidentId, LaneId, OrderId, OrderNumber, RecordId, SessionId, StaffId
+from cart_protocol.ids import (
+    CartId,
+    IncidentId,
+    LaneId,
+    LessonId,
+    OrderId,
+    OrderNumber,
+    ProductId,
+    RecordId,
+    SessionId,
+    StaffId,
+)
 from cart_protocol.money import Money
 
 
@@ -215,3 +226,97 @@ class ConsoleView(msgspec.Struct, frozen=True, kw_only=True):
     incidents: tuple[IncidentCard, ...]
     counters: Counters
     levels: tuple[LevelCard, ...] = ()
+
+
+class SightCart(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connected cart says that it knows by sight."""
+
+    cart: CartId
+    network: str
+    """SHA-256 of its network."""
+    version: int
+    """Of what it was taught."""
+    takes_lessons: bool
+
+
+class KnownCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A product that carts know by sight. Without `shots` they know it only as they were shipped."""
+
+    product: ProductId
+    name: str
+    listed: bool
+    """Whether the price book has it."""
+    shipped: str
+    """How it is called in what carts were shipped with."""
+    in_season: bool
+    alike: tuple[str, ...]
+    """Names of what looks like it: there the shopper is asked."""
+    shots: int = 0
+    verdict: str = ""
+    right: int = 0
+    together: int = 0
+    other_network: bool = False
+    """No connected cart has the network for which it was taught: it is to be shown again."""
+
+
+class LessonCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A product being shown (`stage` asked), learned (taken), or of which nothing came (failed)."""
+
+    lesson: LessonId
+    stage: str
+    at_ms: int
+    cart: CartId
+    product: ProductId
+    name: str
+    listed: bool
+    asked_by: StaffId | None
+    """None where it was shown at the cart without being asked for."""
+    shots: int
+    wanted: int
+    seen: str
+    verdict: str
+    right: int
+    together: int
+    resembles: tuple[tuple[str, int], ...]
+    """Name and cosine in per cent."""
+    alike: tuple[str, ...]
+    sentence: str
+    known: bool
+    """Carts were taught it before: this would replace that."""
+
+
+class VersionCard(msgspec.Struct, frozen=True, kw_only=True):
+    number: int
+    at_ms: int
+    staff: StaffId | None
+    doing: str
+    name: str
+    to: int | None
+    taught: int
+    out_of_season: int
+    same: bool
+    """Its content is what carts know now."""
+
+
+class TeachableCard(msgspec.Struct, frozen=True, kw_only=True):
+    product: ProductId
+    name: str
+
+
+class SightView(msgspec.Struct, frozen=True, kw_only=True):
+    """Goods by sight: what carts know, what they are being shown, and the versions of it."""
+
+    revision: int
+    now_ms: int
+    version: int
+    known: tuple[KnownCard, ...]
+    lessons: tuple[LessonCard, ...]
+    """The newest first."""
+    versions: tuple[VersionCard, ...]
+    """The newest first."""
+    carts: tuple[SightCart, ...]
+    """Connected carts that know goods by sight, or could."""
+    able: tuple[CartId, ...]
+    """Those to which something can be shown now."""
+    teachable: tuple[TeachableCard, ...]
+    several_boxes: bool

@@ -29,8 +29,10 @@ from edge_agent.services.lane import Lane
 from edge_agent.services.levels import Levels
 from edge_agent.services.presence import Presence
 from edge_agent.services.publish_prices import PublishPrices
+from edge_agent.services.publish_sight import PublishSight
 from edge_agent.services.record import Recorder, Take
 from edge_agent.services.settle import Settle
+from edge_agent.services.teach import Teach
 
 _PAY_MARGIN_S = 1.0
 """What committing an answer may take on top of the acquirer's own time."""
@@ -85,6 +87,10 @@ class Agent:
             link, self.recorder, self.presence, clock, limits=limits, has_room=lambda: not self.levels.door_closed
         )
         self.ingest.on_record(self._fetch_records.heard)
+        self._sight = PublishSight(link, self.recorder, self.presence, sign)
+        self.ingest.on_up(self._sight.announce)
+        self._teach = Teach(link, self.recorder, self.presence, clock)
+        self.ingest.on_lesson(self._teach.heard)
         self._bind = Bind(self.recorder, self.presence, new_id, binding_idle_s)
         self.settle = Settle(
             self.recorder, acquirer, new_id,
@@ -99,7 +105,7 @@ class Agent:
         self.counter = Counter(
             name, self.recorder, presence=self.presence, ingest=self.ingest, new_id=new_id,
             levels=self.levels, fetch_records=self._fetch_records, lane_cards=self._lane_cards,
-            pay_patience_s=acquirer_timeout_s + _PAY_MARGIN_S,
+            pay_patience_s=acquirer_timeout_s + _PAY_MARGIN_S, teach=self._teach,
         )  # fmt: skip
 
         self.levels.watch(gauges.payments(limits), lambda: len(self.recorder.shop.tenders.all_in_doubt()))
@@ -120,7 +126,8 @@ class Agent:
                 for name, service in (
                     ("ingest", self.ingest.run()), ("fleet", self._fleet.run()), ("bind", self._bind.run()),
                     ("levels", self.levels.run()), ("prices", self._prices.run()), ("settle", self.settle.run()),
-                    ("records", self._fetch_records.run()),
+                    ("records", self._fetch_records.run()), ("teach", self._teach.run()),
+                    ("sight", self._sight.run()),
                     *((f"lane {lane.lane}", lane.run()) for lane in self.lanes),
                 )
             ]  # fmt: skip

@@ -16,6 +16,8 @@ from edge_agent.services.ingest import Ingest
 from edge_agent.services.levels import Levels
 from edge_agent.services.presence import Presence
 from edge_agent.services.record import Decide, Recorder
+from edge_agent.services.sight_desk import SightDesk
+from edge_agent.services.teach import Teach
 
 _Recorded = TypeVar("_Recorded")
 PATIENCE_S = binding.ANSWER_MS / 1_000
@@ -34,7 +36,7 @@ class Counter:
 
     def __init__(
         self, store: str, recorder: Recorder, *, presence: Presence, ingest: Ingest, levels: Levels,
-        fetch_records: FetchRecords,
+        fetch_records: FetchRecords, teach: Teach,
         new_id: NewId, lane_cards: Callable[[], tuple[LaneCard, ...]], pay_patience_s: float,
     ) -> None:  # fmt: skip
         self._store = store
@@ -46,6 +48,7 @@ class Counter:
         self._new_id = new_id
         self._lane_cards = lane_cards
         self._pay_patience_s = pay_patience_s
+        self.sight = SightDesk(recorder, presence, teach, new_id=new_id, wish=self._wish, around=self._around)
 
     # ── shoppers ─────────────────────────────────────────────────────────────────────────────────────────────────
 

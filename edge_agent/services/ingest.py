@@ -15,6 +15,8 @@ from cart_protocol.messages import (
     Ack,
     Birth,
     CartMessage,
+    LessonLearned,
+    LessonShown,
     PicturesWanted,
     Presence,
     Recorded,
@@ -29,6 +31,7 @@ from edge_agent.core import incident
 from edge_agent.core.events import CartReported, CartSnapshotAdopted, Fact, NewId, StoreEvent
 from edge_agent.core.report import replaced, reported
 from edge_agent.core.shop import Shop
+from edge_agent.core.views import SightCart
 from edge_agent.ports import CartLink, Heard, LinkDown, LinkUp, Unreadable
 from edge_agent.services.presence import Presence as PresenceBoard
 from edge_agent.services.record import Recorder
@@ -73,6 +76,7 @@ class Ingest:
         self._on_up: list[Callable[[], None]] = []
         self._hear_record: Callable[[CartId, RecordPart | RecordUnavailable], None] = lambda *_: None
         self._hear_pictures: Callable[[CartId, PicturesWanted], None] = lambda *_: None
+        self._hear_lesson: Callable[[CartId, LessonShown | LessonLearned], None] = lambda *_: None
         self._reports: list[_Report] = []
         """Accepted and not yet handed over."""
         self._exchanges = {
@@ -93,6 +97,10 @@ class Ingest:
     def on_pictures(self, hear: Callable[[CartId, PicturesWanted], None]) -> None:
         """Have `hear` told when a cart asks for pictures of products."""
         self._hear_pictures = hear
+
+    def on_lesson(self, hear: Callable[[CartId, LessonShown | LessonLearned], None]) -> None:
+        """Have `hear` told of what carts say of products that are shown to them."""
+        self._hear_lesson = hear
 
     def took_over(self, positions: Mapping[CartId, tuple[int, int]]) -> None:
         """Go on with further carts where their streams are committed."""
@@ -162,11 +170,8 @@ class Ingest:
             self.strangers.unknown_fields += len(heard.unknown_fields)
             self._log.warning("unknown-fields", cart=heard.cart, fields=heard.unknown_fields)
         match heard.message:
-            case Presence(online=online, low_on=low_on, sends_records=sends_records):
-                self._presence.said(heard.cart, online=online)
-                if online:
-                    self._presence.can(heard.cart, send_records=sends_records)
-                    self._low_on(heard.cart, low_on)
+            case Presence():
+                self._present(heard.cart, heard.message)
                 return
             case RecordPart() | RecordUnavailable():
                 self._hear_record(heard.cart, heard.message)
@@ -174,9 +179,24 @@ class Ingest:
             case PicturesWanted():
                 self._hear_pictures(heard.cart, heard.message)
                 return
+            case LessonShown() | LessonLearned():
+                self._hear_lesson(heard.cart, heard.message)
+                return
             case Birth():
                 self._presence.said(heard.cart, online=True)
         self._exchange(heard.cart, heard.message)
+
+    def _present(self, cart: CartId, said: Presence) -> None:
+        self._presence.said(cart, online=said.online)
+        if not said.online:
+            return
+        self._presence.can(cart, send_records=said.sends_records)
+        self._presence.knows(
+            SightCart(
+                cart=cart, network=said.sight_network, version=said.sight_version, takes_lessons=said.takes_lessons
+            )
+        )
+        self._low_on(cart, said.low_on)
 
     def _exchange(self, cart: CartId, message: CartMessage) -> None:
         exchange = self._exchanges.get(cart)

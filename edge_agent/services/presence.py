@@ -3,6 +3,7 @@
 from collections.abc import Set as AbstractSet
 
 from cart_protocol.ids import CartId
+from edge_agent.core.views import SightCart
 from edge_agent.services.changes import Changes
 
 
@@ -14,6 +15,7 @@ class Presence:
         self._present: set[CartId] = set()
         self.sends_records: set[CartId] = set()
         """Carts whose software can be asked for the flight recorder's records."""
+        self._sight: dict[CartId, SightCart] = {}
         self.broker_online = False
 
     @property
@@ -35,6 +37,17 @@ class Presence:
             self.sends_records.add(cart)
         else:
             self.sends_records.discard(cart)
+
+    def knows(self, said: SightCart) -> None:
+        """Note what a cart that is online says that it knows by sight."""
+        if self._sight.get(said.cart) != said:
+            self._sight[said.cart] = said
+            self._changes.bump([said.cart])
+
+    @property
+    def sight(self) -> dict[CartId, SightCart]:
+        """What the carts that are online know by sight; those that know nothing are missing."""
+        return {cart: said for cart, said in self._sight.items() if cart in self.online and said.network}
 
     def broker(self, *, online: bool) -> None:
         if online != self.broker_online:

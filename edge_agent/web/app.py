@@ -22,6 +22,7 @@ from edge_agent.web.phone import Elsewhere, PhoneController, PhonePages
 from edge_agent.web.records import RecordController, RecordPages
 from edge_agent.web.serve import serve
 from edge_agent.web.sessions import PhoneSessions, StaffSessions
+from edge_agent.web.sight import SightController, SightPages
 from edge_agent.web.sign_in import SignIn, SignInController
 from edge_agent.web.stream import HEARTBEAT_S, Streams
 
@@ -100,6 +101,7 @@ def create_app(
             SignInController,
             ConsoleController,
             RecordController,
+            SightController,
             acquirer_notice,
             _assets,
         ],
@@ -121,6 +123,7 @@ def create_app(
                 "phone_pages": phone,
                 "console_pages": console,
                 "record_pages": RecordPages(console, pages),
+                "sight_pages": SightPages(desk.sight, console, pages),
                 "sign_in": sign_in,
                 "notice_desk": notice_desk,
                 "doorkeeper": doorkeeper,

@@ -2,9 +2,27 @@
 
 from typing import Protocol
 
-from cart_protocol.ids import CartId, IncidentId, OrderId, RecordId, ShopperId, StaffId
+from cart_protocol.ids import CartId, IncidentId, LessonId, OrderId, ProductId, RecordId, ShopperId, StaffId
 from edge_agent.core.staff import StaffMember
-from edge_agent.core.views import ConsoleView, PhoneView, RecordView
+from edge_agent.core.views import ConsoleView, PhoneView, RecordView, SightView
+
+
+class SightDesk(Protocol):
+    """What staff can ask for of goods by sight (edge_agent.services.sight_desk.SightDesk). Refuses as the counter."""
+
+    def view(self) -> SightView: ...
+    async def teach(self, cart: CartId, product: ProductId, shots: int, staff: StaffId) -> None:
+        """Have a product shown to a cart."""
+
+    async def stop(self, lesson: LessonId) -> None: ...
+    async def use(self, lesson: LessonId, staff: StaffId) -> None:
+        """Have all carts know what was learned."""
+
+    async def set_aside(self, lesson: LessonId, staff: StaffId) -> None: ...
+    async def forget(self, product: ProductId, staff: StaffId) -> None: ...
+    async def retire(self, product: ProductId, staff: StaffId) -> None: ...
+    async def bring_back(self, product: ProductId, staff: StaffId) -> None: ...
+    async def roll_back(self, to: int, staff: StaffId) -> None: ...
 
 
 class CounterDesk(Protocol):
@@ -12,6 +30,9 @@ class CounterDesk(Protocol):
 
     Whatever a person asks for and cannot have raises edge_agent.core.refusals.RefusedError, with the sentence to show.
     """
+
+    @property
+    def sight(self) -> SightDesk: ...
 
     async def bind(self, shopper: ShopperId, code: str) -> CartId: ...
     async def hand_back(self, shopper: ShopperId) -> None: ...

@@ -41,10 +41,13 @@ from cart_protocol.messages import (
     Events,
     ExplainWeight,
     Freeze,
+    LessonKept,
+    LessonWanted,
     Presence,
     PriceBookIssue,
     Recorded,
     SetWithdrawn,
+    SightIssue,
     Snapshot,
     StoreMessage,
     Thaw,
@@ -52,6 +55,7 @@ from cart_protocol.messages import (
 from cart_protocol.money import Money, zero
 from cart_protocol.pricing.line import price_line
 from cart_protocol.pricing.price_book import PriceBook, Prices, Product, SoldBy, TaxClass
+from cart_protocol.sight import TaughtGoods
 from edge_agent.core import payment
 from edge_agent.ports import Charge, ChargeStatus, Heard, LinkDown, LinkUp, Unreadable
 from edge_agent.services.agent import Agent
@@ -94,12 +98,12 @@ class Wire:
         self.lossy: Callable[[], bool] = lambda: False
         """Asked for every message in either direction: is this one lost?"""
         self._arrived: asyncio.Queue[LinkUp | LinkDown | Heard | Unreadable] = asyncio.Queue()
-        self._retained: StoreMessage | None = None
+        self._retained: dict[type[StoreMessage], StoreMessage] = {}
 
     def send(self, message: StoreMessage, cart: CartId | None = None) -> None:
         self.sent.append((cart, message))
-        if isinstance(message, PriceBookIssue):
-            self._retained = message
+        if isinstance(message, PriceBookIssue | SightIssue):
+            self._retained[type(message)] = message
         payload = encode(message)
         for known in self.carts.values() if cart is None else filter(None, [self.carts.get(cart)]):
             if known.connected and not self.lossy():
@@ -122,8 +126,8 @@ class Wire:
 
     def joined(self, cart: "Cart") -> None:
         self.carts[cart.cart] = cart
-        if self._retained is not None:
-            cart.hear(self._retained)
+        for message in self._retained.values():
+            cart.hear(message)
 
     def up(self, cart: CartId, message: CartMessage) -> None:
         if not self.lossy():
@@ -156,6 +160,11 @@ class Cart:
         self.refuses = ""
         """Refuses every command with this reason."""
         self.prices: Prices | None = None
+        self.network = ""
+        """By which it knows goods by sight; such a cart takes lessons."""
+        self.sight: TaughtGoods | None = None
+        self.lessons: list[LessonWanted | LessonKept] = []
+        """What it heard of them."""
         self._wire, self._clock, self._mint = wire, clock, mint
         self._epoch = epoch
         self.outbox: list[Recorded] = []
@@ -174,7 +183,7 @@ class Cart:
     def switch_on(self, *, offer: bool = True) -> None:
         self.connected = True
         self._wire.joined(self)
-        self._wire.up(self.cart, Presence(online=True))
+        self.present()
         self._carry_out(self._exchange.connected(self._clock.monotonic_us()))
         if offer:
             self.do(CodeOffered(code=self._mint.code(6)))
@@ -186,8 +195,20 @@ class Cart:
 
     def find_radio(self) -> None:
         self.connected = True
-        self._wire.up(self.cart, Presence(online=True))
+        self.present()
         self._carry_out(self._exchange.connected(self._clock.monotonic_us()))
+
+    def present(self) -> None:
+        """Say how it is."""
+        version = self.sight.version if self.sight else 0
+        said = Presence(
+            online=True, sight_network=self.network, sight_version=version, takes_lessons=bool(self.network)
+        )
+        self._up(said)
+
+    def say(self, message: CartMessage) -> None:
+        """Say something that is no part of delivery."""
+        self._up(message)
 
     def do(self, *events: CartEvent) -> None:
         for event in events:
@@ -229,6 +250,11 @@ class Cart:
             return
         if isinstance(message, PriceBookIssue):
             self.prices = Prices(msgspec.json.decode(message.book, type=PriceBook))
+        if isinstance(message, SightIssue):
+            self.sight = msgspec.json.decode(message.goods, type=TaughtGoods)
+            self.present()
+        if isinstance(message, LessonWanted | LessonKept):
+            self.lessons.append(message)
         if isinstance(message, Command) and not self.deaf:
             self._obey(message)
         self._carry_out(self._exchange.receive(message, self._clock.monotonic_us()))
