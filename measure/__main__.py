@@ -3,7 +3,12 @@
 import importlib
 import sys
 
-KINDS: dict[str, str] = {"barcode": "measure.barcode", "gs1": "measure.gs1", "produce": "measure.produce"}
+KINDS: dict[str, str] = {
+    "barcode": "measure.barcode",
+    "gs1": "measure.gs1",
+    "produce": "measure.produce",
+    "painted": "measure.painted",
+}
 """Kind to the module whose `main(arguments)` measures it and returns the exit status."""
 
 

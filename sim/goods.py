@@ -6,6 +6,7 @@ import msgspec
 
 from cart_protocol.ids import ProductId
 from cart_protocol.pricing.price_book import PriceBook, Product, RestrictedPattern, SoldBy
+from sim.goods_looks import LOOSE
 
 _LOOSE_GRAMS = (120, 1_400)
 """A bag of loose produce: what one shopper takes."""
@@ -20,10 +21,12 @@ class Unit(msgspec.Struct, kw_only=True):
     mass_mg: int
     """True mass: what gravity sees."""
     symbology: str
-    """Of its label, as sim.optics.label.Symbology has it."""
+    """Of its label, as sim.optics.label.Symbology has it; empty where it bears none."""
     code: str
-    """Digits without the check digit; the label printer adds that."""
+    """Digits without the check digit; the label printer adds that. Empty where it bears no label."""
     tag_live: bool
+    pieces: int = 1
+    """Loose goods in one hand or bag."""
     photograph: str | None = None
     """A real photograph of such a pack, shown to cameras in place of a rendered label."""
 
@@ -41,7 +44,10 @@ class Shelves:
     def __init__(self, book: PriceBook) -> None:
         common = [pattern for pattern in book.restricted_patterns if not pattern.layout]
         self._mass_pattern = next((pattern for pattern in common if pattern.kind == "mass"), None)
-        self.products = [product for product in book.products if self._can_be_sold(product)]
+        self.products = [product for product in book.products if self._bears_label(product)]
+        """What a cart can scan: packs, and loose goods that the counter's scale gives a label."""
+        self.loose = [product for product in book.products if product.id in LOOSE]
+        """What can be taken from its crate as it is."""
         self.tagged = [product for product in self.products if product.tagged]
         if not self.products or not self.tagged:
             raise ValueError(
@@ -64,6 +70,20 @@ class Shelves:
         symbology, code = label_of(product.id)
         return Unit(product=product, mass_mg=mass, symbology=symbology, code=code, tag_live=product.tagged)
 
+    def take_loose(self, product: Product, dice: random.Random, pieces: int | None = None) -> Unit:
+        """Take loose goods from their crate, without any label: so many pieces, or as many as people take at once.
+
+        Goods by the piece come one at a time: each is a line's unit.
+
+        Raises:
+            KeyError: this product is not sold loose.
+        """
+        piece = LOOSE[product.id].piece
+        if pieces is None:
+            pieces = 1 if product.sold_by is SoldBy.PIECE else dice.randint(1, piece.most)
+        mass = sum(max(1_000, round(1_000 * dice.gauss(piece.grams, piece.spread))) for _ in range(pieces))
+        return Unit(product=product, mass_mg=mass, symbology="", code="", tag_live=product.tagged, pieces=pieces)
+
     def _weighed_bag(self, product: Product, dice: random.Random) -> Unit:
         """Loose goods get their label at the counter scale: in-store EAN-13 with the net mass in grams."""
         pattern = self._mass_pattern
@@ -81,7 +101,9 @@ class Shelves:
             tag_live=product.tagged,
         )
 
-    def _can_be_sold(self, product: Product) -> bool:
+    def _bears_label(self, product: Product) -> bool:
+        if product.id in LOOSE and LOOSE[product.id].by_sight:
+            return False
         return product.sold_by is SoldBy.PIECE or self._mass_pattern is not None
 
 

@@ -304,14 +304,16 @@ def test_every_demo_product_says_where_it_is_from_and_can_be_weighed(demo: Price
         assert set(product.allergens) <= set(ALLERGENS)
         if product.sold_by is SoldBy.PIECE:
             assert grams(30) <= product.mass <= grams(5_000), product.name
-            assert grams(0.3) ** 2 <= product.mass_variance <= grams(20) ** 2, product.name
+            grown = product.mass // 6  # what grows differs more than what is filled
+            widest = grown if product.id.startswith("plu:") else grams(20)
+            assert grams(0.3) ** 2 <= product.mass_variance <= widest**2, product.name
     assert sum(product.nutrition is not None for product in demo.products) > 80
 
 
-def test_every_demo_product_can_be_scanned_and_priced(demo: PriceBook) -> None:
+def test_every_demo_pack_can_be_scanned_and_priced(demo: PriceBook) -> None:
     prices = Prices(demo)
     for product in demo.products:
-        if product.sold_by is SoldBy.KILOGRAM:
+        if product.id.startswith("plu:"):
             continue
         printed = product.id[1:].encode()
         symbology = "]E4" if product.id.startswith("000000") else "]E0"
