@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import msgspec
+import numpy as np
 import structlog
 import typer
 from rich.live import Live
@@ -43,6 +45,8 @@ from cart_firmware.perception.rim import Rim
 from cart_firmware.screen import certificate, drawing, replay_report
 from cart_firmware.screen.camera_view import Album, plain, table
 from cart_firmware.screen.drawn_apart import drawn_apart
+from cart_firmware.screen.enrol_report import Told
+from cart_firmware.screen.enrol_report import plain as plain_lesson
 from cart_firmware.screen.server import ScreenServer
 from cart_firmware.screen.terminal import Terminal
 from cart_firmware.screen.timeline import Timeline
@@ -51,22 +55,32 @@ from cart_firmware.services import report
 from cart_firmware.services.calibrate import Session, feel_upright
 from cart_firmware.services.camera_check import Bound, CameraCheck, CameraSilentError
 from cart_firmware.services.cart import Cart, software
+from cart_firmware.services.enrol import Enrolment, same_as, watch
+from cart_firmware.services.price_book import PriceBookRefusedError, accept
 from cart_firmware.services.sight import Sights
 from cart_firmware.services.store_link import MqttStoreLink, will
+from cart_protocol.gs1.check_digit import Gs1Error
+from cart_protocol.gs1.gtin import gtin_of
+from cart_protocol.gs1.restricted import plu
 from cart_protocol.host.clock import Clock, HostClock, HostDice, IdMint
 from cart_protocol.host.configuration import ConfigurationError, read
 from cart_protocol.host.logs import configure
 from cart_protocol.host.plain_errors import explained
 from cart_protocol.host.service_manager import ServiceManager
 from cart_protocol.host.signature import KeyFileError, Verifier
-from cart_protocol.ids import InvalidIdError, SessionId, cart_id, store_id
+from cart_protocol.ids import InvalidIdError, LessonId, ProductId, SessionId, cart_id, store_id
 from cart_protocol.link.mqtt import MqttLink
 from cart_protocol.link.outbox import OutboxError, SqliteOutbox
 from cart_protocol.link.settings import LinkError, MqttSettings, TlsFiles
 from cart_protocol.mass import Mass, grams, kilograms
+from cart_protocol.messages import LessonLearned
+from cart_protocol.pricing.price_book import Prices
+from cart_protocol.sight import MOST_SHOTS
+from cart_protocol.sight import Verdict as LessonVerdict
 from cart_protocol.topics import subscriptions_of_cart
 
 _OUTBOX = "outbox.sqlite"
+_PLU_DIGITS = 5
 _RECORDING = "recording"
 _DISK_RESERVE = 2 << 20
 """Holds the outbox's reserve of urgent events several times over: some 12 KiB of log each, at worst."""
@@ -268,6 +282,52 @@ def calibrate(  # noqa: PLR0917 - the options of a command
     record = _record(settings, outcome, limits, by, clock, up=up)
     kept = calibration_file.keep(settings.state, record, certificate.page(record))
     typer.echo(f"\n{certificate.plain(record)}\n\nKept. To print: {kept}")
+
+
+@app.command()
+def enrol(  # noqa: PLR0917 - the options of a command
+    number: Annotated[str, typer.Argument(help="The product's PLU (five digits) or GTIN, as in the price book.")],
+    config: Config,
+    shots: Annotated[int, typer.Option(min=1, max=MOST_SHOTS, help="How many shots to take.")] = 5,
+    files: Annotated[
+        list[Path] | None, typer.Option("--from", help="A picture instead of the camera; say it once for each.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Also log what only developers want to know.")] = False,
+) -> None:
+    """Show a product to the camera, so that carts know it by sight: says what to do, and how the test of it went.
+
+    Stop the cart first; it holds the camera. What was learned goes to the store when the cart runs again; there staff
+    decide on the console whether all carts are taught it. No picture is kept.
+
+    Exit status: 0 learned, 1 the shots do not look like one another and nothing was kept, 2 there is no picture.
+    """
+    configure(verbose)
+    settings = _checked(config)
+    if asyncio.run(report.ask(settings.state)):
+        raise ConfigurationError(
+            f"{config}: the cart runs and holds its camera; stop it: systemctl stop cartwright-cart"
+        )
+    product = _product(number)
+    sights, prices, clock = _sights(settings), _kept_prices(settings), HostClock()
+    found = prices.find(product) if prices else None
+    if prices and not found:
+        typer.echo(f"{product} is not in this cart's price book; the store will ask for it to be put there", err=True)
+    enrolment = Enrolment(sights, product, len(files) if files else shots, same_as(product, prices))
+    name = found.name if found else number
+    if files:
+        _add_files(enrolment, files)
+    else:
+        asyncio.run(_show(settings.camera, enrolment, Told(name)))
+    learned = enrolment.result()
+    if learned.verdict is not LessonVerdict.SCATTERED:
+        lesson = LessonId(IdMint(clock, HostDice()).uuid())
+        SightFolder(settings.state).keep_lesson(LessonLearned(lesson=lesson, learned=learned))
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(learned) + b"\n")
+    else:
+        typer.echo(plain_lesson(learned, name))
+    raise typer.Exit(1 if learned.verdict is LessonVerdict.SCATTERED else 0)
 
 
 @app.command()
@@ -494,6 +554,46 @@ def _sights(settings: Settings) -> Sights:
     """Return what the cart knows by sight, with what its store taught."""
     embedder, knowledge = sight_files.load(settings.recognition)
     return Sights(embedder, knowledge, Verifier.load(settings.price_book_key).verify, SightFolder(settings.state))
+
+
+def _product(number: str) -> ProductId:
+    """Return the catalogue key of a number as staff read it."""
+    if len(number) == _PLU_DIGITS and number.isdecimal():
+        return plu(number)
+    try:
+        return ProductId(gtin_of(number))
+    except Gs1Error as error:
+        raise ConfigurationError(f"{number}: {error}; give a PLU of five digits, or a GTIN") from error
+
+
+def _kept_prices(settings: Settings) -> Prices | None:
+    """Return the prices that the cart has kept, None where it has none that can be used."""
+    if not (settings.state / _OUTBOX).exists():
+        return None
+    with contextlib.closing(_outbox(settings, HostDice())) as outbox:
+        issue = outbox.price_book()
+    try:
+        return accept(issue, Verifier.load(settings.price_book_key).verify, present=None) if issue else None
+    except PriceBookRefusedError:
+        return None
+
+
+def _add_files(enrolment: Enrolment, files: list[Path]) -> None:
+    if len(files) > MOST_SHOTS:
+        raise ConfigurationError(f"--from: {len(files)} pictures; {MOST_SHOTS} are the most")
+    for file in files:
+        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise ConfigurationError(f"--from {file}: no picture that can be read; name a JPEG or PNG file")
+        enrolment.add(np.asarray(picture, np.uint8))
+
+
+async def _show(settings: CameraSettings, enrolment: Enrolment, told: Told) -> None:
+    camera = open_frame_source(settings, HostClock())
+    try:
+        await watch(camera, enrolment, told.tell)
+    finally:
+        await camera.close()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -308,6 +308,10 @@ class Desk:
         self.records[record] = replace(self.records[record], **what)
         self.bump()
 
+    def show_sight(self, board: SightView) -> None:
+        self.sight.board = board
+        self.bump()
+
     # ── what pages show ──
 
     def record(self, record: RecordId) -> RecordView | None:

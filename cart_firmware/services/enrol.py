@@ -1,5 +1,6 @@
 """One product being shown to a camera: its shots as vectors, until there are enough. No picture outlives its frame."""
 
+import asyncio
 from collections.abc import Callable, Collection
 
 import msgspec
@@ -9,7 +10,8 @@ from cart_firmware.perception.embedder import Picture
 from cart_firmware.perception.product_index import Floats
 from cart_firmware.perception.self_test import learned
 from cart_firmware.perception.shots import Seen, Shots
-from cart_firmware.ports import Frame
+from cart_firmware.ports import Frame, FrameSource
+from cart_firmware.services.camera_check import FIRST_S, NEXT_S, CameraSilentError
 from cart_firmware.services.sight import Sights
 from cart_protocol.ids import ProductId
 from cart_protocol.pricing.price_book import Prices
@@ -61,6 +63,29 @@ class Enrolment:
     def result(self) -> Learned:
         """Return what was learned, and how its test against everything known went. Raises ValueError without shots."""
         return learned(self.product, np.stack(self._vectors), self._sights.knowledge, same=self._same)
+
+
+async def watch(camera: FrameSource, enrolment: Enrolment, tell: Callable[[Showing], None]) -> None:
+    """Look at every picture there is time for, until there are shots enough; `tell` hears how far it is.
+
+    Raises:
+        CameraSilentError: no picture came in time, or no more will come.
+    """
+    frames, patience_s = aiter(camera.frames()), FIRST_S
+    while True:
+        try:
+            async with asyncio.timeout(patience_s):
+                frame = await anext(frames)
+        except (TimeoutError, StopAsyncIteration) as error:
+            said = camera.complaint or "it said nothing"
+            raise CameraSilentError(
+                f"the camera shows no picture ({said}); look at it with: cart-firmware camera"
+            ) from error
+        showing = await asyncio.to_thread(enrolment.show, frame)
+        tell(showing)
+        if showing.done:
+            return
+        patience_s = NEXT_S
 
 
 def same_as(product: ProductId, prices: Prices | None) -> tuple[str, ...]:

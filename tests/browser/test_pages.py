@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 import pytest
 import zxingcpp
+from msgspec.structs import replace
 from playwright.async_api import Browser, Page, expect
 
 from cart_protocol.ids import RecordId
 from cart_protocol.money import Money
 from edge_agent.core.views import PhonePhase
 from tests.chromium import chromium
-from tests.web_desk import CODE, EXIT_CODE, LINES, OPEN_SESAME, TAXES, Shop, shopper_of, until
+from tests.web_desk import CODE, EXIT_CODE, LINES, OPEN_SESAME, TAXES, Shop, a_sight, shopper_of, until
 
 pytestmark = pytest.mark.browser
 
@@ -253,6 +254,47 @@ async def test_staff_see_a_record_come_part_by_part_and_then_the_picture(
     await page.close()
 
 
+async def test_staff_show_a_cart_a_product_see_it_come_and_have_all_carts_taught_it(
+    browser: Browser, shop: Shop, address: str
+) -> None:
+    page = await browser.new_page()
+    await page.goto(f"{address}/console")
+    await page.fill("#name", "mina")
+    await page.fill("#password", OPEN_SESAME)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("link", name="Goods by sight").click()
+    empty = replace(a_sight(), lessons=(), known=(), version=0, versions=a_sight().versions[-1:])
+    shop.desk.show_sight(empty)
+    await expect(page.get_by_text("Nothing yet.")).to_be_visible()
+    await page.locator("select[name=product]").select_option("Figs, loose")
+    await page.locator("input[name=cart]").fill("c2")
+    await page.locator("select[name=shots]").select_option("5")
+    await page.get_by_role("button", name="Begin").click()
+    await until(lambda: shop.desk.calls == ["teach c2 plu:00071 5 mina"])
+    await page.locator("#lesson-l1").wait_for(state="detached")
+    await page.evaluate("window.sameDocument = true")
+    await page.locator("select[name=product]").select_option("Whole milk, 1 l")
+    shown, taken = a_sight().lessons[:2]
+    for shots in range(6):
+        shop.desk.show_sight(replace(empty, lessons=(replace(shown, shots=shots),)))
+        await expect(page.locator("#lesson-l1 .pill")).to_have_text(f"{shots} of 5")
+    assert await page.locator("select[name=product]").input_value() == "09520101000019", (
+        "what is being chosen is left alone"
+    )
+    shop.desk.show_sight(replace(empty, lessons=(taken,)))
+    await expect(page.get_by_text("It can be taken for")).to_be_visible()
+    await page.get_by_role("button", name="Teach it to all carts Boskoop apples").click()
+    await until(lambda: shop.desk.calls[-1] == "use l2 mina")
+    shop.desk.show_sight(replace(a_sight(), lessons=()))
+    await expect(page.locator("#known-plu-00073")).to_contain_text("Taught from 5 shots")
+    await page.locator("#restore-0:not([aria-disabled])").click()
+    await until(lambda: shop.desk.calls[-1] == "roll back 0 mina")
+    await page.locator("#retire-plu-00073:not([aria-disabled])").click()
+    await until(lambda: shop.desk.calls[-1] == "retire plu:00073 mina")
+    assert await page.evaluate("window.sameDocument") is True, "all of it on the open page"
+    await page.close()
+
+
 # ── for everybody ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -326,5 +368,8 @@ async def test_every_screen_is_accessible_in_both_colour_schemes(
         shop.desk.change_record(RECORD, **record)
         await page.goto(f"{address}/console/records/{RECORD}")
         await look(f"record {name}")
+    await page.goto(f"{address}/console/sight")
+    await page.locator(".sight").wait_for()
+    await look("goods by sight")
     await context.close()
     assert faults == {}
