@@ -24,6 +24,7 @@ from cart_firmware.perception.embedder import Embedder
 from cart_firmware.perception.knowledge import read
 from cart_firmware.perception.product_index import Floats, ProductIndex
 from cart_firmware.perception.recogniser import Recogniser
+from measure import lessons
 from measure import produce_figures as figures
 from measure.novel_products import Shots
 from sim.goods_looks import LOOSE
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str]) -> int:
     metrics["verified"] = _verified(knowing, shown, asked)
     metrics["strangers"] = _strangers(knowing, shown, asked, options.seed)
     metrics["confused"] = _confused(shown, asked)
+    metrics["taught"] = {shots: lessons.taught(knowledge, shown, asked, shots) for shots in SHOTS}
+    metrics["mixed_up"] = {count: lessons.mixed_up(knowledge, shown[0], count) for count in (2, 5)}
     _show(metrics)
     if options.json:
         right = round(metrics["enrolled"][SHOTS[-1]]["top1"] / 100 * len(asked.products))
@@ -192,6 +195,14 @@ def _show(metrics: dict[str, Any]) -> None:
     print(
         f"  strangers: AUROC {strangers['auroc']}, {strangers['fpr_95']} taken for known where 95 % of the known pass"
     )
+    for shots, row in metrics["taught"].items():
+        print(
+            f"  taught beside the shipped from {shots} shots: {row['mistaken']} % mistaken, {row['named']} % of these "
+            f"named by the test, {row['unnamed']} % of all not; {row['alike']} look-alikes each, "
+            f"{row['scattered']} % scattered"
+        )
+    mixed = ", ".join(f"of {count} goods {share} %" for count, share in metrics["mixed_up"].items())
+    print(f"  called scattered, five shots {mixed}")
     print("  confused most (%): " + "; ".join(f"{pair} {share}" for pair, share in metrics["confused"].items()))
 
 
