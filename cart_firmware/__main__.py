@@ -336,6 +336,7 @@ def sight(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List what the cart knows by sight: names for the price book's key `sight`, and products the store taught."""
+    configure(verbose=False)
     known = _sights(_checked(config))
     if as_json:
         said = {"network": known.network, "version": known.version, "names": known.knowledge.index.names}
