@@ -51,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         _warn(recogniser.knowledge, options.part)
         metrics, wrong = identification(recogniser, asked)
         metrics["file_bytes"] = size
+        metrics |= rounding(options.model, recogniser.knowledge, asked)
         right = len(asked) - len(wrong)
         disagree(wrong)
         show(metrics)
@@ -122,6 +123,17 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
         "lookup_ms": lookup_ms(recogniser),
         "enrol_ms": enrol_ms(recogniser, photographs),
     }, wrong
+
+
+def rounding(folder: Path, knowledge: Knowledge, photographs: Sequence[Photograph]) -> dict[str, float]:
+    """Return what the network names right (%) in floats, where training left it in floats (scripts/train --floats)."""
+    network = folder / "network_floats.tflite"
+    if not network.exists():
+        return {}
+    recogniser = Recogniser(Embedder(network.read_bytes()), knowledge)
+    places = {name: place for place, name in enumerate(knowledge.index.names)}
+    said = [recogniser.recognise([one.seen()]).probabilities for one in shown_progress(photographs, "named in floats")]
+    return {"fine_top1_floats": figures.top(np.stack(said), np.array([places[one.product] for one in photographs]), 1)}
 
 
 def disturbed(

@@ -16,7 +16,8 @@ class Embedder:
     """Runs one network. Not for two threads at once.
 
     Args:
-        model: a TensorFlow Lite file: RGB bytes, 1 x side x side x 3, to int8 features.
+        model: a TensorFlow Lite file: RGB bytes, 1 x side x side x 3, to features in int8. Floats are
+            taken, too: measuring compares with them.
         threads: of LiteRT; the cart's other processors are busy with codes.
 
     Raises:
@@ -31,7 +32,7 @@ class Embedder:
         if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3 or entry["dtype"] != np.uint8:
             raise ValueError(f"the network takes {entry['dtype'].__name__} {shape}, not uint8 [1, side, side, 3]")
         self._entry, self._result = entry["index"], result["index"]
-        self._scale, self._zero = result["quantization"]
+        self._scale, self._zero = result["quantization"] if result["dtype"] == np.int8 else (1.0, 0)
         self.side = shape[1]
         """Height and width of what the network sees, in pixels."""
         self.width = int(np.prod(result["shape"]))

