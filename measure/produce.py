@@ -1,6 +1,7 @@
 """The recogniser on labelled photographs: names, probabilities, scans verified, bad pictures, new and strange products.
 
-Identification is measured with --model. What becomes of products that a network never saw is measured with each
+Identification is measured with --model; of several models (seeds of one training) the mean is printed, then least and
+greatest. What becomes of products that a network never saw is measured with each
 --partial: a model trained on part of the manifest's products (scripts/train --only N); the others are the novel ones.
 Photographs to be named are those of --part; shots of novel products come from the other parts.
 """
@@ -45,23 +46,24 @@ def main(arguments: Sequence[str]) -> int:
         raise SystemExit(f"{options.manifest} has no photograph of part {options.part!r}: choose with --part")
     shown = [one for one in photographs if one.part != options.part]
     metrics: dict[str, Any] = {}
-    right = 0
+    right = named = 0
     if not options.only_partial:
-        recogniser, size = opened(options.model)
-        _warn(recogniser.knowledge, options.part)
-        metrics, wrong = identification(recogniser, asked)
-        metrics["file_bytes"] = size
-        metrics |= rounding(options.model, recogniser.knowledge, asked)
-        right = len(asked) - len(wrong)
-        disagree(wrong)
-        show(metrics)
-        if options.confused:
-            cv2.imwrite(str(options.confused), sheet(wrong, shown))
+        tables = []
+        for folder in options.model or [Path("models/produce")]:
+            recogniser, size = opened(folder)
+            _warn(recogniser.knowledge, options.part)
+            table, wrong = identification(recogniser, asked)
+            tables.append({**table, "file_bytes": size, **rounding(folder, recogniser, asked, table["fine_top1"])})
+            right, named = right + len(asked) - len(wrong), named + len(asked)
+            disagree(wrong)
+            if options.confused:
+                cv2.imwrite(str(options.confused), sheet(wrong, shown))
+        metrics = show(tables)
     for folder in options.partial:
         metrics.setdefault("partial", {})[str(folder)] = novel = novelty(opened(folder)[0], asked, shown)
         show_novel(folder, novel)
     if options.json:
-        print(json.dumps({"kind": "produce", "passed": right, "failed": len(asked) - right, "metrics": metrics}))
+        print(json.dumps({"kind": "produce", "passed": right, "failed": named - right, "metrics": metrics}))
     return 0
 
 
@@ -125,15 +127,18 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
     }, wrong
 
 
-def rounding(folder: Path, knowledge: Knowledge, photographs: Sequence[Photograph]) -> dict[str, float]:
+def rounding(
+    folder: Path, recogniser: Recogniser, photographs: Sequence[Photograph], rounded: float
+) -> dict[str, float]:
     """Return what the network names right (%) in floats, where training left it in floats (scripts/train --floats)."""
     network = folder / "network_floats.tflite"
     if not network.exists():
         return {}
-    recogniser = Recogniser(Embedder(network.read_bytes()), knowledge)
-    places = {name: place for place, name in enumerate(knowledge.index.names)}
-    said = [recogniser.recognise([one.seen()]).probabilities for one in shown_progress(photographs, "named in floats")]
-    return {"fine_top1_floats": figures.top(np.stack(said), np.array([places[one.product] for one in photographs]), 1)}
+    knowledge = recogniser.knowledge
+    floats = Recogniser(Embedder(network.read_bytes()), knowledge)
+    said = [floats.recognise([one.seen()]).probabilities for one in shown_progress(photographs, "named in floats")]
+    exact = figures.top(np.stack(said), np.array([knowledge.index.place(one.product) for one in photographs]), 1)
+    return {"fine_top1_floats": exact, "int8_loses": round(exact - rounded, 2)}
 
 
 def disturbed(
@@ -222,10 +227,21 @@ def disagree(wrong: Sequence[Wrong]) -> None:
     print(f"confused most: {confused}\n")
 
 
-def show(metrics: dict[str, Any]) -> None:
-    for name, value in metrics.items():
-        for part, each in value.items() if isinstance(value, dict) else [("", value)]:
-            print(f"{f'{name} {part}'.strip():<28} {each}")
+def show(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Print the figures of one model, or mean, least and greatest of several; return the means."""
+    means: dict[str, Any] = {}
+    for name, value in tables[0].items():
+        if isinstance(value, dict):
+            means[name] = {part: _shown(f"{name} {part}", [table[name][part] for table in tables]) for part in value}
+        else:
+            means[name] = _shown(name, [table[name] for table in tables])
+    return means
+
+
+def _shown(name: str, values: Sequence[float]) -> float:
+    mean = round(statistics.fmean(values), 4)
+    print(f"{name:<28} {mean}{f'   ({min(values)} to {max(values)})' if len(values) > 1 else ''}")
+    return mean
 
 
 def show_novel(folder: Path, table: dict[str, Any]) -> None:
@@ -252,7 +268,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/measure produce", description=__doc__)
     default = Path(os.environ.get("CARTWRIGHT_DATA", "../shared/data")) / "produce" / "manifest.csv"
     parser.add_argument("manifest", type=Path, nargs="?", default=default, help="default: %(default)s")
-    parser.add_argument("--model", type=Path, default=Path("models/produce"), help="folder; default: %(default)s")
+    parser.add_argument("--model", type=Path, action="append", help="folder; may be repeated; default: models/produce")
     parser.add_argument("--partial", type=Path, action="append", default=[], help="folder of a model trained in part")
     parser.add_argument("--only-partial", action="store_true", help="leave out identification")
     parser.add_argument("--part", default="val", help="of the manifest, to be named; default: %(default)s")

@@ -68,6 +68,6 @@ class Recogniser:
         likeness = index.likeness(unit(vectors.mean(axis=0))).astype(np.float64)
         exponents = calibration.sharpness * (likeness - likeness.max())
         weights = np.exp(exponents)
-        density = float(likeness.max() + np.log(weights.sum()) / calibration.sharpness)
-        unknown = 1 / (1 + np.exp((density - calibration.strange) / calibration.strange_width))
+        # The nearest product alone: to lie between several that are half alike is a stranger's way, not a known one's.
+        unknown = 1 / (1 + np.exp((likeness.max() - calibration.strange) / calibration.strange_width))
         return Sight(index.names, weights / weights.sum(), float(unknown))

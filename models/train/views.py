@@ -32,11 +32,11 @@ def varied(picture: Picture, others: Sequence[Picture], side: int, dice: Dice) -
     """Return one random view, side x side pixels; a part may be covered by a piece of one of the others."""
     view = placed(picture, side, dice)
     view = lit(view, dice)
-    if dice.random() < 0.2:
+    if dice.random() < 0.35:
         view = covered(view, others[dice.integers(len(others))], dice)
-    if dice.random() < 0.2:
+    if dice.random() < 0.25:
         view = smeared(view, dice)
-    if dice.random() < 0.2:
+    if dice.random() < 0.25:
         view = noisy(view, dice.uniform(2, 20), dice)
     return view
 
