@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
             recogniser, size = opened(folder)
             _warn(recogniser.knowledge, options.part)
             table, wrong = identification(recogniser, asked)
-            tables.append({**table, "file_bytes": size, **rounding(folder, recogniser, asked, table["fine_top1"])})
+            tables.append({**table, "file_bytes": size, **rounding(folder, asked, table["fine_top1"])})
             right, named = right + len(asked) - len(wrong), named + len(asked)
             disagree(wrong)
             if options.confused:
@@ -127,17 +127,14 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
     }, wrong
 
 
-def rounding(
-    folder: Path, recogniser: Recogniser, photographs: Sequence[Photograph], rounded: float
-) -> dict[str, float]:
+def rounding(folder: Path, photographs: Sequence[Photograph], rounded: float) -> dict[str, float]:
     """Return what the network names right (%) in floats, where training left it in floats (scripts/train --floats)."""
-    network = folder / "network_floats.tflite"
-    if not network.exists():
+    if not (folder / "floats").exists():
         return {}
-    knowledge = recogniser.knowledge
-    floats = Recogniser(Embedder(network.read_bytes()), knowledge)
+    floats = opened(folder / "floats")[0]
     said = [floats.recognise([one.seen()]).probabilities for one in shown_progress(photographs, "named in floats")]
-    exact = figures.top(np.stack(said), np.array([knowledge.index.place(one.product) for one in photographs]), 1)
+    places = np.array([floats.knowledge.index.place(one.product) for one in photographs])
+    exact = figures.top(np.stack(said), places, 1)
     return {"fine_top1_floats": exact, "int8_loses": round(exact - rounded, 2)}
 
 

@@ -25,6 +25,16 @@ class Calibration(msgspec.Struct, frozen=True):
     """Least likeness at which a product is as likely known as not."""
     strange_width: float
     """Likeness by which the odds of being known grow by e."""
+    doubt: float = 0.0
+    """Share of pictures that say less than they seem to: a rare side of the goods, or something before them."""
+    doubt_sharpness: float = 1.0
+    """Of these. Without it a scan that one of them speaks against would be taken for a switched label."""
+
+    def shares(self, likeness: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probability of each product from a picture's likeness with each; they add up to one."""
+        away = likeness.astype(np.float64) - likeness.max()
+        sharp, dull = (np.exp(each * away) for each in (self.sharpness, self.doubt_sharpness))
+        return np.asarray((1 - self.doubt) * sharp / sharp.sum() + self.doubt * dull / dull.sum(), np.float64)
 
 
 class Knowledge(msgspec.Struct, frozen=True):

@@ -65,9 +65,7 @@ class Recogniser:
         calibration, index = self.knowledge.calibration, self.knowledge.index
         if not len(index):
             return Sight((), np.zeros(0), 1.0)
-        likeness = index.likeness(unit(vectors.mean(axis=0))).astype(np.float64)
-        exponents = calibration.sharpness * (likeness - likeness.max())
-        weights = np.exp(exponents)
+        likeness = index.likeness(unit(vectors.mean(axis=0)))
         # The nearest product alone: to lie between several that are half alike is a stranger's way, not a known one's.
-        unknown = 1 / (1 + np.exp((likeness.max() - calibration.strange) / calibration.strange_width))
-        return Sight(index.names, weights / weights.sum(), float(unknown))
+        unknown = 1 / (1 + np.exp((float(likeness.max()) - calibration.strange) / calibration.strange_width))
+        return Sight(index.names, calibration.shares(likeness), float(unknown))

@@ -67,9 +67,7 @@ def _left_out(
         rest = np.delete(shots, number, axis=0)
         # A single shot has nobody to vouch for it: it is held against itself, as the next cart will see it.
         index = others.with_product(product, rest if len(rest) else shots)
-        likeness = index.likeness(shot).astype(np.float64)
-        weights = np.exp(calibration.sharpness * (likeness - likeness.max()))
-        shares = weights / weights.sum()
+        shares = calibration.shares(index.likeness(shot))
         nearness.append(float(unit(rest.mean(axis=0)) @ shot) if len(rest) else 1.0)
         right += int(shares.argmax()) == index.place(product)
         for place in np.flatnonzero(shares >= _RIVAL):

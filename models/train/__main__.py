@@ -33,22 +33,28 @@ def main() -> int:
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     recipe = Recipe(seed=options.seed, epochs=options.epochs)
     chosen = selected(load(options.manifest), options.parts.split(","), options.only, options.seed)
+    record = {"parts": options.parts, "photographs": str(len(chosen)), "recipe": msgspec.json.encode(recipe).decode()}
+    folders = [options.folder, options.folder / "floats"][: 1 + options.floats]
+    networks = [(each / "network.tflite").read_bytes() for each in folders] if options.kept else made(chosen, recipe)
+    for folder, network in zip(folders, networks, strict=False):
+        knowledge = known(network, chosen, recipe, record)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "network.tflite").write_bytes(network)
+        (folder / "knowledge.npz").write_bytes(written(knowledge))
+    print(f"{options.folder}: {len(products(chosen))} products, {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    return 0
+
+
+def made(photographs: Sequence[Photograph], recipe: Recipe) -> tuple[bytes, bytes]:
+    """Return a trained network as int8 file and as file in floats."""
     donor = donated()
-    shown = prepare(donor, chosen, recipe)
+    shown = prepare(donor, photographs, recipe)
     learner = train(donor, shown, recipe)
     weights = {**donor.weights, **learner.tail.weights()}
     network = network_file(donor.layers, weights, {**shown.front_ranges, **learner.tail.ranges}, recipe.side)
-    some = slice(None, None, max(1, len(chosen) // 32))
-    agree(network, chosen[some], pooled(learner, shown.stored[some]))
-    record = {"parts": options.parts, "photographs": str(len(chosen)), "recipe": msgspec.json.encode(recipe).decode()}
-    knowledge = known(network, chosen, recipe, record)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    (options.folder / "network.tflite").write_bytes(network)
-    (options.folder / "knowledge.npz").write_bytes(written(knowledge))
-    if options.floats:
-        (options.folder / "network_floats.tflite").write_bytes(network_file(donor.layers, weights, None, recipe.side))
-    print(f"{options.folder}: {len(products(chosen))} products, {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    return 0
+    some = slice(None, None, max(1, len(photographs) // 32))
+    agree(network, photographs[some], pooled(learner, shown.stored[some]))
+    return network, network_file(donor.layers, weights, None, recipe.side)
 
 
 def selected(photographs: Sequence[Photograph], parts: Sequence[str], only: int | None, seed: int) -> list[Photograph]:
@@ -82,7 +88,9 @@ def known(network: bytes, photographs: Sequence[Photograph], recipe: Recipe, rec
         space=space,
         index=fit.prototypes(names, space.place(features), labels, counts),
         groups=groups,
-        calibration=Calibration(recipe.sharpness, recipe.strange, recipe.strange_width),
+        calibration=Calibration(
+            recipe.sharpness, recipe.strange, recipe.strange_width, recipe.doubt, recipe.doubt_sharpness
+        ),
         record=record,
     )
 
@@ -119,7 +127,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=int, help="train on so many products, drawn by the seed")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=Recipe().epochs, help="default: %(default)s")
-    parser.add_argument("--floats", action="store_true", help="also write the network in floats, to be compared with")
+    parser.add_argument("--floats", action="store_true", help="also make FOLDER/floats, to be compared with")
+    parser.add_argument(
+        "--kept", action="store_true", help="leave the folder's network as it is; all else is made anew"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: %(default)s")
     return parser.parse_args()
 

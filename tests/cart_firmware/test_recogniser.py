@@ -118,11 +118,11 @@ def test_a_prototype_of_few_shots_is_helped_more() -> None:
     assert bias_of(1) > 0
 
 
-def test_ten_thousand_products_take_ten_megabytes() -> None:
+def test_ten_thousand_products_take_twenty_megabytes() -> None:
     width = read(KNOWLEDGE, NETWORK).index.prototypes.shape[1]
     vectors = unit(np.random.default_rng(1).normal(size=(10_000, width)).astype(np.float32))
     index = ProductIndex([f"product {each}" for each in range(10_000)], vectors, np.zeros(10_000, np.float32))
-    assert index.prototypes.nbytes + index.bias.nbytes <= 10_000_000
+    assert index.prototypes.nbytes + index.bias.nbytes <= 20_000_000
     assert index.likeness(vectors[4321]).argmax() == 4321
 
 
@@ -131,6 +131,19 @@ def test_an_empty_index_knows_nothing(recogniser: Recogniser) -> None:
     empty = Recogniser(Embedder(NETWORK), _knowing(knowledge, knowledge.index.without(*knowledge.index.names)))
     sight = empty.recognise([painted(1)])
     assert (sight.best(3), sight.unknown) == ([], 1.0)
+
+
+def test_a_poor_picture_alone_does_not_prove_a_switched_label() -> None:
+    likeness = np.array([0.7, 0.4, 0.1], np.float32)
+    sure = Calibration(25.0, 0.5, 0.05).shares(likeness)
+    doubting = Calibration(25.0, 0.5, 0.05, doubt=0.1, doubt_sharpness=7.0).shares(likeness)
+    assert sure.sum() == pytest.approx(1)
+    assert doubting.sum() == pytest.approx(1)
+    assert list(np.argsort(-doubting)) == [0, 1, 2]
+    # The second is rather the right one of a bad picture than the third; the first is as likely as before, but for that.
+    assert doubting[1] > 10 * sure[1]
+    assert doubting[1] > 5 * doubting[2]
+    assert doubting[0] > 0.9 * sure[0]
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────
