@@ -13,14 +13,14 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from cart_firmware.perception.embedder import Embedder
+from cart_firmware.perception.embedder import Embedder, Picture
 from cart_firmware.perception.knowledge import Knowledge, read
 from cart_firmware.perception.product_index import Floats, ProductIndex, unit
 from cart_firmware.perception.recogniser import Recogniser
@@ -164,7 +164,7 @@ def lookup_ms(recogniser: Recogniser, products: int = 10_000) -> float:
 def enrol_ms(recogniser: Recogniser, photographs: Sequence[Photograph]) -> float:
     """Return the processor time of enrolling one product from ten shots, in milliseconds."""
     pictures = [one.seen() for one in photographs[:10]]
-    return _fastest(lambda: recogniser.knowledge.index.with_product("new", recogniser.vectors(pictures)))
+    return _fastest(lambda: recogniser.knowledge.index.with_product("new", recogniser.shots(pictures)))
 
 
 def _fastest(what: Any) -> float:
@@ -183,9 +183,8 @@ def _fastest(what: Any) -> float:
 def novelty(recogniser: Recogniser, asked: Sequence[Photograph], shown: Sequence[Photograph]) -> dict[str, Any]:
     """Return what becomes of products that the model does not know."""
     index = recogniser.knowledge.index
-    known, queries = (
-        shots_of(recogniser, part) for part in ([one for one in shown if one.product not in index], asked)
-    )
+    known = shots_of(recogniser.shots, [one for one in shown if one.product not in index])
+    queries = shots_of(recogniser.vectors, asked)
     density = np.array([1 - recogniser.judge(vector[None]).unknown for vector in queries.vectors])
     familiar = np.array([product in index for product in queries.products])
     return {
@@ -203,8 +202,8 @@ def novelty(recogniser: Recogniser, asked: Sequence[Photograph], shown: Sequence
     }
 
 
-def shots_of(recogniser: Recogniser, photographs: Sequence[Photograph]) -> Shots:
-    vectors: list[Floats] = [recogniser.vectors([one.seen()])[0] for one in shown_progress(photographs, "looked at")]
+def shots_of(look: Callable[[Sequence[Picture]], Floats], photographs: Sequence[Photograph]) -> Shots:
+    vectors: list[Floats] = [look([one.seen()])[0] for one in shown_progress(photographs, "looked at")]
     return Shots([one.product for one in photographs], np.stack(vectors))
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from cart_firmware.perception.product_index import ProductIndex, Space
 
-FORMAT = 1
+FORMAT = 2
+"""1 had a space of the features themselves, not of their square roots."""
 
 
 class Calibration(msgspec.Struct, frozen=True):

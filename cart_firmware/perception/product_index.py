@@ -17,13 +17,22 @@ class Space(msgspec.Struct, frozen=True):
     """From features to unit vectors, so that the scatter within a product is alike in all directions (whitening)."""
 
     centre: Floats
-    """features"""
+    """features; of their square roots"""
     whitening: Floats
     """features x dimensions"""
 
     def place(self, features: Floats) -> Floats:
         """Return the unit vectors of features (... x features)."""
-        return unit(np.asarray((features - self.centre) @ self.whitening, np.float32))
+        return unit(np.asarray((rooted(features) - self.centre) @ self.whitening, np.float32))
+
+
+def rooted(features: Floats) -> Floats:
+    """Return the square roots of pooled features, which count how much of something is seen.
+
+    As of counts, their scatter grows with them, and their roots' does not: 88.9 % are named right instead of 87.5 %,
+    and 3 in 100 more of products that were not trained on.
+    """
+    return np.sqrt(np.maximum(features, 0, dtype=np.float32))
 
 
 class ProductIndex:
@@ -89,9 +98,9 @@ def bias_of(shots: int) -> float:
     return WITHIN * (1.0 - float((share + (1 - share) / shots) ** -0.5) * WITHIN)
 
 
-WITHIN = 0.8
-"""Cosine of a shot with its product's true direction. On products that were not trained on it is 0.73; at 0.8 products
-enrolled later gain a little less, and old ones lose 2 points instead of 4 (ten new from 5 shots, beside 41)."""
+WITHIN = 0.9
+"""Cosine of a shot with its product's true direction. On products that were not trained on it is 0.75; at 0.9 products
+enrolled later gain a little less, and old ones lose 4 points instead of 6 (ten new from 5 shots, beside 41)."""
 
 
 def unit(vectors: Floats) -> Floats:

@@ -58,7 +58,7 @@ class Enrolment:
 
     def add(self, shot: Picture) -> None:
         """Keep a shot (BGR); the middle square of it is looked at. Raises ValueError for what is no picture."""
-        self._vectors.append(self._sights.vectors([shot])[0])
+        self._vectors.append(self._sights.shots([shot])[0])
 
     def result(self) -> Learned:
         """Return what was learned, and how its test against everything known went. Raises ValueError without shots."""

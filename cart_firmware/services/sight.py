@@ -69,6 +69,11 @@ class Sights:
         with self._turn:
             return self._recogniser.vectors(crops)
 
+    def shots(self, crops: Sequence[Picture]) -> Floats:
+        """Return the unit vectors of crops that are to be learned; see perception.recogniser.Recogniser.shots."""
+        with self._turn:
+            return self._recogniser.shots(crops)
+
     def products_of(self, sight: Sight, prices: Prices) -> tuple[tuple[ProductId, float], ...]:
         """Return how likely each product of the book is, the likeliest first; see core.goods_by_sight.products_of."""
         shares = zip(sight.names, map(float, sight.probabilities), strict=True)

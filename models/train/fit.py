@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cart_firmware.perception.product_index import ProductIndex, Space, bias_of, unit
+from cart_firmware.perception.product_index import ProductIndex, Space, bias_of, rooted, unit
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -20,8 +20,9 @@ def whitened(features: Floats, labels: Labels, dimensions: int, shrinkage: float
         dimensions: of the space: the directions in which all shots together scatter most.
         shrinkage: share of the scatter that is taken for alike in all directions to begin with (0 to 1).
     """
-    centre = features.mean(axis=0)
-    away = (features - centre).astype(np.float64)
+    roots = rooted(features)
+    centre = roots.mean(axis=0)
+    away = (roots - centre).astype(np.float64)
     _, axes = np.linalg.eigh(np.cov(away.T))
     axes = axes[:, ::-1][:, :dimensions]
     placed = away @ axes

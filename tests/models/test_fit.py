@@ -15,7 +15,7 @@ def goods(products: int, shots: int, seed: int) -> tuple[Floats, NDArray[np.int6
     means = np.random.default_rng(1).normal(size=(products, 16))
     labels = np.repeat(np.arange(products), shots)
     scatter = np.random.default_rng(seed).normal(size=(len(labels), 16)) * np.array([4.0, *[0.4] * 15])
-    return (means[labels] + scatter + 5).astype(np.float32), labels
+    return (means[labels] + scatter + 100).astype(np.float32), labels
 
 
 def test_whitening_names_shots_that_plain_features_confuse() -> None:
@@ -24,7 +24,7 @@ def test_whitening_names_shots_that_plain_features_confuse() -> None:
     space = fit.whitened(shown, labels, 16, 0.02)
     names = [f"product {each}" for each in range(30)]
     whitened = fit.prototypes(names, space.place(shown), labels, [20] * 30).likeness(space.place(asked))
-    plain = fit.prototypes(names, unit(shown - 5), labels, [20] * 30).likeness(unit(asked - 5))
+    plain = fit.prototypes(names, unit(shown - 100), labels, [20] * 30).likeness(unit(asked - 100))
     wrong, wrong_plainly = (np.mean(likeness.argmax(axis=1) != right) for likeness in (whitened, plain))
     assert wrong < wrong_plainly / 2
 
