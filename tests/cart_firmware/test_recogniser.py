@@ -140,7 +140,7 @@ def test_a_poor_picture_alone_does_not_prove_a_switched_label() -> None:
     assert sure.sum() == pytest.approx(1)
     assert doubting.sum() == pytest.approx(1)
     assert list(np.argsort(-doubting)) == [0, 1, 2]
-    # The second is rather the right one of a bad picture than the third; the first is as likely as before, but for that.
+    # The second is rather the right one of a bad picture than the third; the first is nearly as likely as before.
     assert doubting[1] > 10 * sure[1]
     assert doubting[1] > 5 * doubting[2]
     assert doubting[0] > 0.9 * sure[0]
