@@ -32,7 +32,8 @@ class Embedder:
         if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3 or entry["dtype"] != np.uint8:
             raise ValueError(f"the network takes {entry['dtype'].__name__} {shape}, not uint8 [1, side, side, 3]")
         self._entry, self._result = entry["index"], result["index"]
-        self._scale, self._zero = result["quantization"] if result["dtype"] == np.int8 else (1.0, 0)
+        scale, zero = result["quantization"] if result["dtype"] == np.int8 else (1.0, 0)
+        self._scale, self._zero = np.float32(scale), int(zero)
         self.side = shape[1]
         """Height and width of what the network sees, in pixels."""
         self.width = int(np.prod(result["shape"]))
@@ -43,7 +44,7 @@ class Embedder:
         self._interpreter.set_tensor(self._entry, seen(crop, self.side)[None])
         self._interpreter.invoke()
         raw = self._interpreter.get_tensor(self._result).reshape(-1)
-        return np.asarray((raw.astype(np.float32) - self._zero) * np.float32(self._scale), np.float32)
+        return np.asarray((raw.astype(np.float32) - self._zero) * self._scale, np.float32)
 
     def all_features(self, crops: Sequence[Picture]) -> Floats:
         """Return crops x features."""

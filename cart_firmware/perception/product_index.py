@@ -29,8 +29,8 @@ class Space(msgspec.Struct, frozen=True):
 def rooted(features: Floats) -> Floats:
     """Return the square roots of pooled features, which count how much of something is seen.
 
-    As of counts, their scatter grows with them, and their roots' does not: 88.9 % are named right instead of 87.5 %,
-    and 3 in 100 more of products that were not trained on.
+    As of counts, their scatter grows with them, and their roots' does not: of 100 products that were not trained on
+    2 or 3 more are named right (models/MODEL_CARD.md).
     """
     return np.sqrt(np.maximum(features, 0, dtype=np.float32))
 
