@@ -6,7 +6,8 @@
 Both see the same frames, one after the other in turned order, in one process and on one thread; each is new for every
 clip. The plain rule follows the largest blob that MOG2 finds: where its centre goes in over the rim larger than it
 comes out, something was put in. A passage is right, wrong, or abstained of; of an empty hand, silence is right.
-Disturbances are clips in which nothing goes over the rim: whatever is said of them is false.
+Disturbances are clips in which nothing goes over the rim: whatever is said of them is false. Passages of painted fruit
+and vegetables are counted apart.
 
 `--fit` measures passages and prints the weights of cart_firmware/perception/ways.py. Fit and measure with other seeds.
 """
@@ -30,7 +31,7 @@ from cart_firmware.perception.hands import WIDTH, Hands
 from cart_firmware.perception.remains import Remains
 from cart_firmware.perception.rim import Rim
 from cart_firmware.perception.ways import SURE, WAYS, measures
-from sim.optics.passages import DISTURBANCES, HEIGHT, PASSAGES, Clip
+from sim.optics.passages import DISTURBANCES, HEIGHT, PAINTED, PASSAGES, Clip
 from sim.optics.passages import WIDTH as FRAME_WIDTH
 
 BARS = {"wrong_pct": 1.0, "abstained_pct": 15.0, "false_per_10_min": 1.0, "median_ms": 2.0}
@@ -138,9 +139,9 @@ def watch(clip: Clip) -> tuple[Seen, Seen, list[Remains]]:
 
 def measure(passages: int, seed: int) -> dict[str, Any]:
     """Return the figures; clips are shared among the processors, each is watched on one thread."""
-    clips = [(name, f"{name}/{seed}/{number}") for name in PASSAGES for number in range(passages)]
+    clips = [(name, f"{name}/{seed}/{number}") for name in PASSAGES | PAINTED for number in range(passages)]
     clips += [(name, f"{name}/{seed}/{number}") for name in DISTURBANCES for number in range(max(1, passages // 5))]
-    rows: dict[str, tuple[Row, Row]] = {name: (Row(), Row()) for name in PASSAGES}
+    rows: dict[str, tuple[Row, Row]] = {name: (Row(), Row()) for name in PASSAGES | PAINTED}
     confusion = {truth.value: {way.value: 0 for way in Way} for truth in Way}
     false: dict[str, list[int]] = {name: [0, 0, 0] for name in DISTURBANCES}
     costs: tuple[list[float], list[float]] = ([], [])
@@ -156,11 +157,14 @@ def measure(passages: int, seed: int) -> dict[str, Any]:
         truth = _WAY_OF[passage.way]
         for row, seen in zip(rows[name], (ours, plain), strict=True):
             row.count(truth, [way for at_s, way in seen.said if passage.from_s <= at_s <= passage.until_s + _LATE_S])
+        if name in PAINTED:
+            continue
         said = {way for _, way in ours.said}
         confusion[truth.value][(said.pop() if len(said) == 1 else Way.BOTH if said else Way.UNSEEN).value] += 1
     return {
         "passages": passages, "seed": seed, "sure": SURE,
-        "rows": {name: [msgspec.to_builtins(row) for row in pair] for name, pair in rows.items()},
+        "rows": {name: [msgspec.to_builtins(row) for row in rows[name]] for name in PASSAGES},
+        "painted": {name: [msgspec.to_builtins(row) for row in rows[name]] for name in PAINTED},
         "confusion": confusion,
         "disturbances": {name: {"seconds": 10 * clips_, "ours": mine, "plain": theirs}
                          for name, (clips_, mine, theirs) in false.items()},
@@ -231,7 +235,7 @@ def _found(clip: tuple[str, str]) -> list[Remains]:
 
 
 def _make(name: str, dice: str) -> Clip:
-    return (PASSAGES | DISTURBANCES)[name](Random(dice))
+    return (PASSAGES | PAINTED | DISTURBANCES)[name](Random(dice))
 
 
 def _times(cost: list[float]) -> dict[str, float]:
@@ -253,6 +257,8 @@ def show(result: dict[str, Any]) -> None:
                 setattr(total, field, getattr(total, field) + row[field])
     built = [msgspec.to_builtins(total) for total in totals]
     print(f"{'all':<24}{built[0]['passages']:>6}" + "  ".join(_shares(row) for row in built))
+    for name, pair in result["painted"].items():
+        print(f"{name:<24}{pair[0]['passages']:>6}" + "  ".join(_shares(row) for row in pair))
     moved = sum(sum(said.values()) for truth, said in result["confusion"].items() if truth != "unseen")
     print(f"abstained of {100 * totals[0].abstained / max(1, moved):.1f} % of the passages of goods")
     print(f"\n{'truly':<10}" + "".join(f"said {way.value:<8}" for way in Way))

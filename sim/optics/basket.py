@@ -1,6 +1,7 @@
 """The inside of a cart's basket as its camera sees it: goods that lie there, arms that reach over the rim, the floor.
 
-Places and sizes are shares of the frame's width, x to the right and y down; what is below `RIM` is outside.
+Places and sizes are shares of the frame's width, x to the right and y down; what is below `RIM` is outside. Brightness
+and colours are drawn apart, as a camera's I420 has them: `painted` and `coloured`, whose shapes are the same.
 """
 
 import math
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.optics.label import Luma
+from sim.optics.things import NEUTRAL, Planes, Thing, blend, colour_in, lay, mark
 
 RIM = 0.52
 """Where the rim lies in the picture, and with it the line that a cart is configured with (0.69 of the height)."""
@@ -21,25 +23,10 @@ _RIM_TONE, _WIRE_TONE, _FLOOR_TONE = 205, 180, 128
 _MESH = 0.35
 """Share of the floor's light that comes through the basket's mesh."""
 _FLOOR_LENGTH = 4096
-_TEXTURES = 512
 
+_SKIN_BLUE, _SKIN_RED = 108, 152
+"""Of people's hands, whatever their brightness."""
 Place = tuple[float, float]
-
-
-class Thing(msgspec.Struct, frozen=True):
-    """One pack or fruit: where its centre lies, how it is turned, and what it looks like."""
-
-    x: float
-    y: float
-    length: float
-    width: float
-    turn_deg: float = 0.0
-    tone: int = 120
-    """Grey level of its ground."""
-    contrast: int = 60
-    """Grey levels between its ground and its print."""
-    seed: int = 1
-    round: bool = False
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,13 +63,28 @@ def painted(inside: Inside, width: int, height: int, basket: int = 1) -> Luma:
     """Return the picture, without noise: height x width, uint8. `basket` is the seed of steel and floor."""
     frame = _at_rest(inside.things, width, height, basket, round(inside.floor * width)).copy()
     for thing in inside.moving:
-        _lay(frame, thing)
+        lay(frame, thing)
     for arm in inside.arms:
         _reach(frame, arm)
     if inside.shake != (0.0, 0.0):
         shift = np.array([[1, 0, inside.shake[0] * width], [0, 1, inside.shake[1] * width]], np.float64)
         frame = np.asarray(cv2.warpAffine(frame, shift, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
     return frame
+
+
+def coloured(inside: Inside, width: int, height: int) -> Planes:
+    """Return the colours of the same picture: of painted goods and of hands; all else is grey."""
+    planes = _colours_at_rest(inside.things, width // 2, height // 2).copy()
+    for thing in inside.moving:
+        colour_in(planes, thing)
+    for arm in inside.arms:
+        _colour_arm(planes, arm)
+    if inside.shake != (0.0, 0.0):
+        size = width // 2, height // 2
+        shift = np.array([[1, 0, inside.shake[0] * size[0]], [0, 1, inside.shake[1] * size[0]]], np.float64)
+        for plane in planes:
+            plane[:] = cv2.warpAffine(plane, shift, size, borderMode=cv2.BORDER_REPLICATE)
+    return planes
 
 
 def held(arm: Arm) -> Thing | None:
@@ -111,7 +113,7 @@ def _at_rest(things: tuple[Thing, ...], width: int, height: int, basket: int, ro
     seen = cv2.addWeighted(ground, 1.0, cv2.multiply(floor, mesh, scale=1 / 255), 1.0, 0)
     frame: Luma = np.asarray(cv2.copyTo(wire_tone, wires, seen), np.uint8)
     for thing in things:
-        _lay(frame, thing)
+        lay(frame, thing)
     top = round(RIM * width)
     tube = max(3, width // 60)
     frame[top : top + tube] = _RIM_TONE
@@ -157,56 +159,15 @@ def _floor(width: int, basket: int) -> Luma:
     return floor
 
 
-# ── goods ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _lay(frame: Luma, thing: Thing) -> None:
-    width = frame.shape[1]
-    size = max(4, round(thing.length * width)), max(4, round(thing.width * width))
-    print_, outline = _texture(size, thing.tone, thing.contrast, thing.seed, round_=thing.round)
-    turn = np.asarray(cv2.getRotationMatrix2D((size[0] / 2, size[1] / 2), -thing.turn_deg, 1.0), np.float64)
-    turn[:, 2] += (thing.x * width - size[0] / 2, thing.y * width - size[1] / 2)
-    left, top, right, foot = _box(turn, size, frame.shape)
-    if right - left < 2 or foot - top < 2:
-        return
-    turn[:, 2] -= (left, top)
-    part = frame[top:foot, left:right]
-    shape = (right - left, foot - top)
-    face = cv2.warpAffine(print_, turn, shape, borderMode=cv2.BORDER_REPLICATE)
-    mask = cv2.warpAffine(outline, turn, shape)
-    _blend(part, face, mask)
-
-
-def _box(turn: NDArray[np.float64], size: tuple[int, int], frame: tuple[int, ...]) -> tuple[int, int, int, int]:
-    corners = turn @ np.array([[0, size[0], size[0], 0], [0, 0, size[1], size[1]], [1, 1, 1, 1]], np.float64)
-    left, top = np.floor(corners.min(axis=1)).astype(int) - 1
-    right, foot = np.ceil(corners.max(axis=1)).astype(int) + 1
-    return max(0, int(left)), max(0, int(top)), min(frame[1], int(right)), min(frame[0], int(foot))
-
-
-@lru_cache(maxsize=_TEXTURES)
-def _texture(size: tuple[int, int], tone: int, contrast: int, seed: int, *, round_: bool) -> tuple[Luma, Luma]:
-    """Return a thing's face, with print or bloom on it and shaded towards its edges, and its outline."""
-    length, width = size
-    dice = np.random.default_rng([seed, 3])
-    face = np.full((width, length), tone, np.float32)
-    for _ in range(int(dice.integers(3, 9))):
-        at = (int(dice.integers(length)), int(dice.integers(width)))
-        spread = (max(1, int(length * dice.uniform(0.05, 0.3))), max(1, int(width * dice.uniform(0.03, 0.2))))
-        level = tone + contrast * dice.uniform(-1, 1)
-        if dice.random() < 0.5:
-            cv2.rectangle(face, at, (at[0] + spread[0], at[1] + spread[1]), float(level), -1)
-        else:
-            cv2.ellipse(face, at, spread, float(dice.uniform(0, 180)), 0, 360, float(level), -1)
-    outline = np.zeros((width, length), np.uint8)
-    if round_:
-        cv2.ellipse(outline, (length // 2, width // 2), (length // 2 - 1, width // 2 - 1), 0, 0, 360, 255, -1)
-    else:
-        outline[1:-1, 1:-1] = 255
-    rows = np.abs(np.linspace(-1, 1, width))[:, None]
-    columns = np.abs(np.linspace(-1, 1, length))[None, :]
-    face *= 1.0 - 0.15 * np.maximum(rows, columns) ** 4
-    return np.clip(face, 0, 255).astype(np.uint8), outline
+@lru_cache(maxsize=8)
+def _colours_at_rest(things: tuple[Thing, ...], width: int, height: int) -> Planes:
+    planes = np.full((2, height, width), NEUTRAL, np.uint8)
+    for thing in things:
+        colour_in(planes, thing)
+    top = round(RIM * width)
+    planes[:, top : top + max(2, width // 60)] = NEUTRAL
+    planes.setflags(write=False)
+    return planes
 
 
 # ── arms ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -217,9 +178,8 @@ def _reach(frame: Luma, arm: Arm) -> None:
     layer, mask = frame.copy(), np.zeros_like(frame)
     thing = held(arm)
     if thing is not None:
-        _lay(layer, thing)
-        _lay(mask, msgspec.structs.replace(thing, tone=255, contrast=0, seed=0))
-        mask[mask > 0] = 255
+        lay(layer, thing)
+        mark(mask, thing)
     _draw_arm(layer, mask, arm)
     box = cv2.boundingRect(mask)
     if not box[2]:
@@ -233,7 +193,7 @@ def _reach(frame: Luma, arm: Arm) -> None:
     part = np.s_[top:foot, left:right]
     kernel = _line(round(arm.smear[0] * width), round(arm.smear[1] * width))
     if kernel is not None:
-        _blend(frame[part], cv2.filter2D(layer[part], -1, kernel), cv2.filter2D(mask[part], -1, kernel))
+        blend(frame[part], cv2.filter2D(layer[part], -1, kernel), cv2.filter2D(mask[part], -1, kernel))
     else:
         frame[part] = cv2.copyTo(layer[part], mask[part], frame[part])
 
@@ -241,17 +201,9 @@ def _reach(frame: Luma, arm: Arm) -> None:
 def _draw_arm(layer: Luma, mask: Luma, arm: Arm) -> None:
     width = layer.shape[1]
     scale = arm.width * width
-    wrist, knuckles = _along(arm, -0.55 * arm.width), _along(arm, 0.25 * arm.width)
-    elbow = _pixel(arm.elbow, width)
     grain = np.random.default_rng([arm.seed, 4])
-    for picture, sleeve, skin in ((layer, arm.sleeve, arm.skin), (mask, 255, 255)):
-        cv2.line(picture, elbow, _pixel(wrist, width), sleeve, max(3, round(scale)), cv2.LINE_AA)
-        cv2.circle(picture, _pixel(arm.palm, width), max(2, round(0.42 * scale)), skin, -1, cv2.LINE_AA)
-        if arm.carried is None:
-            _fingers(picture, arm, skin, 0.5)
-        else:
-            _fingers(picture, arm, skin - 8 if picture is layer else skin, 0.12)
-        cv2.line(picture, _pixel(wrist, width), _pixel(knuckles, width), skin, max(2, round(0.62 * scale)), cv2.LINE_AA)
+    _limb(layer, arm, arm.sleeve, arm.skin, arm.skin - 8)
+    _limb(mask, arm, 255, 255, 255)
     for _ in range(6):  # folds of the sleeve
         x, y = _along(arm, -arm.width * grain.uniform(0.6, 5))
         fold = max(4, round(0.3 * scale))
@@ -259,6 +211,39 @@ def _draw_arm(layer: Luma, mask: Luma, arm: Arm) -> None:
         cv2.ellipse(
             layer, _pixel((x, y), width), (fold, max(1, fold // 5)), float(grain.uniform(0, 180)), 0, 360, tone, -1
         )
+
+
+def _limb(picture: Luma, arm: Arm, sleeve: int, skin: int, tips: int) -> None:
+    """Draw sleeve, palm, fingers and wrist in these tones; `tips` is that of fingers that hold something."""
+    width = picture.shape[1]
+    scale = arm.width * width
+    wrist, knuckles = _along(arm, -0.55 * arm.width), _along(arm, 0.25 * arm.width)
+    cv2.line(picture, _pixel(arm.elbow, width), _pixel(wrist, width), sleeve, max(3, round(scale)), cv2.LINE_AA)
+    cv2.circle(picture, _pixel(arm.palm, width), max(2, round(0.42 * scale)), skin, -1, cv2.LINE_AA)
+    if arm.carried is None:
+        _fingers(picture, arm, skin, 0.5)
+    else:
+        _fingers(picture, arm, tips, 0.12)
+    cv2.line(picture, _pixel(wrist, width), _pixel(knuckles, width), skin, max(2, round(0.62 * scale)), cv2.LINE_AA)
+
+
+def _colour_arm(planes: Planes, arm: Arm) -> None:
+    """Colour what an arm covers: its skin, what it carries, and its sleeve grey."""
+    width = planes.shape[2]
+    layers, mask = planes.copy(), np.zeros_like(planes[0])
+    thing = held(arm)
+    if thing is not None:
+        colour_in(layers, thing)
+        mark(mask, thing)
+    for layer, skin in zip(layers, (_SKIN_BLUE, _SKIN_RED), strict=True):
+        _limb(layer, arm, NEUTRAL, skin, skin)
+    _limb(mask, arm, 255, 255, 255)
+    kernel = _line(round(arm.smear[0] * width), round(arm.smear[1] * width))
+    for plane, layer in zip(planes, layers, strict=True):
+        if kernel is not None:
+            blend(plane, cv2.filter2D(layer, -1, kernel), cv2.filter2D(mask, -1, kernel))
+        else:
+            plane[:] = cv2.copyTo(layer, mask, plane)
 
 
 def _fingers(picture: Luma, arm: Arm, tone: int, length: float) -> None:
@@ -278,13 +263,6 @@ def _shade(frame: Luma, mask: Luma, share: float) -> None:
     soft = cv2.GaussianBlur(cv2.warpAffine(small, shift, small.shape[::-1]), (0, 0), small.shape[1] * 0.03)
     light = cv2.resize(255 - (soft * share).astype(np.uint8), frame.shape[::-1], interpolation=cv2.INTER_LINEAR)
     cv2.multiply(frame, light, dst=frame, scale=1 / 255)
-
-
-def _blend(part: Luma, above: "cv2.typing.MatLike", mask: "cv2.typing.MatLike") -> None:
-    """Put one picture on another, as dense as the mask says."""
-    cover = cv2.multiply(above, mask, scale=1 / 255)
-    cv2.multiply(part, cv2.bitwise_not(mask), dst=part, scale=1 / 255)
-    cv2.add(part, cover, dst=part)
 
 
 @lru_cache(maxsize=512)

@@ -16,11 +16,10 @@ import numpy as np
 
 from cart_protocol.host.clock import HostClock
 from sim.optics.label import UnprintableError
-from sim.optics.scene import EMPTY, View, render, seen_at
+from sim.optics.scene import EMPTY, View, render, render_colours, seen_at
 from sim.wires import notices
 from sim.wires.visitor import Visitor
 
-_NEUTRAL_CHROMA = 128
 _STANDARD_OUTPUT = 1
 
 _view = msgspec.json.Decoder(View).decode
@@ -41,7 +40,6 @@ class CameraEye:
         self._width = width
         self._height = height
         self._dice = np.random.default_rng(seed)
-        self._chroma = bytes([_NEUTRAL_CHROMA]) * (width * height // 2)
         self._view: View = EMPTY
 
     def show(self, view: View) -> None:
@@ -53,16 +51,16 @@ class CameraEye:
         if isinstance(notice, notices.View):
             self.show(_view(notice.scene))
 
-    def frame(self, time_s: float) -> tuple[memoryview, bytes]:
-        """Return one I420 frame at `time_s` (monotonic): luminance, and both chrominance planes, which are grey."""
+    def frame(self, time_s: float) -> tuple[memoryview, memoryview]:
+        """Return one I420 frame at `time_s` (monotonic): luminance, and both chrominance planes."""
         scene = seen_at(self._view, time_s)
         try:
             luma = render(scene, self._width, self._height, self._dice)
         except (UnprintableError, FileNotFoundError) as error:
             sys.stderr.write(f"camera: {error}\n")
-            self._view = EMPTY
+            self._view = scene = EMPTY
             luma = render(EMPTY, self._width, self._height, self._dice)
-        return luma.data.cast("B"), self._chroma
+        return luma.data.cast("B"), render_colours(scene, self._width, self._height).data.cast("B")
 
 
 def run(socket: str, cart: str, width: int, height: int, frames_per_second: int) -> None:
@@ -77,7 +75,7 @@ def run(socket: str, cart: str, width: int, height: int, frames_per_second: int)
             due_us = max(due_us + 1_000_000 // frames_per_second, clock.monotonic_us())
             time.sleep(max(0, due_us - clock.monotonic_us()) / 1e6)
             for plane in eye.frame(clock.monotonic_us() / 1e6):
-                _write(memoryview(plane))
+                _write(plane)
     except (BrokenPipeError, KeyboardInterrupt):
         pass  # the reader left, or the whole demo was stopped
     finally:

@@ -3,13 +3,16 @@
 from random import Random
 
 from sim.goods import Unit
-from sim.optics.basket import Inside, Thing
+from sim.goods_looks import looks_of
+from sim.optics.basket import RIM, Inside
+from sim.optics.goods_shots import Handling, heap_mm
 from sim.optics.hands import Reach
 from sim.optics.scene import Reaching
+from sim.optics.things import FRAME_MM, LONGEST, SHORTEST, Thing
 
 _REACH_S = 1.6
-_EDGE_OF_100_G = 0.1
-"""Share of the frame's width: a pack of 100 g is some six centimetres long."""
+_MOST_IN_A_HAND = 2
+"""Pieces; more are put into a bag."""
 
 
 class Contents:
@@ -47,13 +50,13 @@ class Contents:
         return tuple(thing for _, thing in self._lying)
 
     def _thing(self, unit: Unit) -> Thing:
-        """Return what a unit looks like from above, the same for all of a product, and where this one lies."""
-        looks = Random(unit.code)
-        length = min(0.28, _EDGE_OF_100_G * (unit.mass_mg / 100_000) ** (1 / 3) * looks.uniform(0.9, 1.3))
+        """Return what a unit looks like from above, whatever its label says, and where this one lies."""
+        looks = looks_of(unit.product)
+        how = Handling(pieces=unit.pieces, bag=unit.pieces > _MOST_IN_A_HAND)
+        length = min(LONGEST, max(SHORTEST, heap_mm(looks, how) / FRAME_MM))
         return Thing(
-            x=self._dice.uniform(0.15, 0.85), y=self._dice.uniform(0.1, 0.38), turn_deg=self._dice.uniform(-180, 180),
-            length=length, width=length * looks.uniform(0.5, 0.9), tone=looks.randint(30, 230),
-            contrast=looks.randint(20, 90), seed=looks.randrange(1 << 20),
+            x=self._dice.uniform(0.15, 0.85), y=self._dice.uniform(0.1, min(0.38, RIM - 0.02 - length / 2)), turn_deg=self._dice.uniform(-180, 180),
+            length=length, width=length, seed=self._seed(), looks=looks, pieces=how.pieces, bag=how.bag,
         )  # fmt: skip
 
     def _seed(self) -> int:

@@ -46,7 +46,7 @@ def heap(looks: Looks, seed: int, side: int, how: Handling, *, light: Light | No
     """Return so many pieces beside and upon each other, in their bag if they have one; without the hand."""
     dice = np.random.default_rng([seed, 21])
     picture = np.zeros((side, side, 4), np.uint8)
-    if how.pieces == 1 and not how.bag:
+    if _as_one(looks, how):
         return piece(looks, seed, side, light=light)
     size = round(side * _size_in_heap(how.pieces))
     slim = looks.stretch > _SLIM
@@ -98,6 +98,15 @@ def portrait(looks: Looks, side: int) -> bytes:
 
 
 _POSED_SEED = 3
+
+
+def heap_mm(looks: Looks, how: Handling) -> float:
+    """Return how wide such a heap is."""
+    return looks.size_mm if _as_one(looks, how) else looks.size_mm / _size_in_heap(how.pieces)
+
+
+def _as_one(looks: Looks, how: Handling) -> bool:
+    return looks.shape is Shape.BANANAS or (how.pieces == 1 and not how.bag)  # however many, they hang together
 
 
 # ── several pieces ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,8 @@ from random import Random
 
 import msgspec
 
-from sim.optics.basket import FOOT, Arm, Inside, Place, Thing, grip
+from sim.optics.basket import FOOT, Arm, Inside, Place, grip
+from sim.optics.things import Thing
 
 _GONE = FOOT + 0.35
 """Where a palm is out of view, with what it holds."""

@@ -10,9 +10,12 @@ from random import Random
 import msgspec
 import numpy as np
 
-from sim.optics.basket import FOOT, RIM, Arm, Inside, Thing, painted
+from sim.goods_looks import LOOSE
+from sim.optics.basket import FOOT, RIM, Arm, Inside, painted
+from sim.optics.goods_shots import Handling, heap_mm
 from sim.optics.hands import Reach, seen
 from sim.optics.label import Luma
+from sim.optics.things import FRAME_MM, LONGEST, Thing
 
 WIDTH, HEIGHT = 640, 480
 FRAMES_PER_SECOND = 30
@@ -289,6 +292,27 @@ def full_basket(dice: Random) -> Clip:
     return _clip(dice, lying, (_reach(dice, _person(dice), fetches=lying[-1]),), "out")
 
 
+def fruit_put_in(dice: Random) -> Clip:
+    """Painted loose goods in their true size, up to three pieces, among others of their kind."""
+    return _clip(dice, _fruits(dice, 4), (_reach(dice, _person(dice), brings=_fruit(dice)),), "in")
+
+
+def fruit_taken_out(dice: Random) -> Clip:
+    fruit = _fruit(dice)
+    return _clip(dice, (*_fruits(dice, 4), fruit), (_reach(dice, _person(dice), fetches=fruit),), "out")
+
+
+def _fruits(dice: Random, most: int) -> tuple[Thing, ...]:
+    return tuple(_fruit(dice) for _ in range(dice.randint(0, most)))
+
+
+def _fruit(dice: Random) -> Thing:
+    looks = dice.choice(list(LOOSE.values())).looks
+    how = Handling(pieces=dice.randint(1, 3))
+    edge = min(LONGEST, heap_mm(looks, how) / FRAME_MM)
+    return msgspec.structs.replace(_thing(dice), length=edge, width=edge, looks=looks, pieces=how.pieces)
+
+
 PASSAGES: dict[str, Callable[[Random], Clip]] = {
     "put in": put_in,
     "take out": take_out,
@@ -312,6 +336,10 @@ PASSAGES: dict[str, Callable[[Random], Clip]] = {
     "full basket": full_basket,
 }
 """Each called with dice."""
+
+
+PAINTED: dict[str, Callable[[Random], Clip]] = {"fruit put in": fruit_put_in, "fruit taken out": fruit_taken_out}
+"""Likewise; counted apart, because the weights of cart_firmware/perception/ways.py were fitted to those above."""
 
 
 # ── disturbances ─────────────────────────────────────────────────────────────────────────────────────────────────────

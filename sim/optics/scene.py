@@ -1,7 +1,8 @@
 """Scenes before a cart's camera, and their pictures: a hand with a pack under shop light, or a photograph.
 
-`render` draws one frame in luminance; `pass_by` is the hand that brings a pack into view, turns it and takes it away.
-The degradations are those of reference/barcode, section 3: rotation, tilt, motion blur, defocus, noise, light, glare.
+`render` draws one frame in luminance, `render_colours` its colours; `pass_by` is the hand that brings a pack into view,
+turns it and takes it away. The degradations are those of reference/barcode, section 3: rotation, tilt, motion blur,
+defocus, noise, light, glare.
 """
 
 import math
@@ -14,9 +15,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.optics.basket import Inside, Thing, painted
+from sim.optics.basket import Inside, coloured, painted
 from sim.optics.hands import Reach, seen
 from sim.optics.label import Label, Luma, face
+from sim.optics.things import NEUTRAL, Planes, Thing
 
 _FOCAL_SHARE = 1.1
 """Focal length as a share of the frame's width: about 49 degrees of view."""
@@ -173,6 +175,35 @@ def render(scene: Scene, width: int, height: int, dice: np.random.Generator) -> 
     return _with_noise(frame, scene.noise, dice)
 
 
+def render_colours(scene: Scene, width: int, height: int) -> Planes:
+    """Return the colours of the same frame; grey are labels, photographs and the basket."""
+    if scene.photograph is not None or scene.inside is None:
+        return _no_colours(width // 2, height // 2)
+    planes = coloured(scene.inside, width, height)
+    if scene.label is not None:
+        _hold_grey(planes, scene, scene.label, (height, width))
+    if scene.light != 1.0:
+        for plane in planes:
+            cv2.convertScaleAbs(plane, dst=plane, alpha=scene.light, beta=NEUTRAL * (1 - scene.light))
+    return planes
+
+
+@lru_cache(maxsize=2)
+def _no_colours(width: int, height: int) -> Planes:
+    planes = np.full((2, height, width), NEUTRAL, np.uint8)
+    planes.setflags(write=False)
+    return planes
+
+
+def _hold_grey(planes: Planes, scene: Scene, label: Label, frame: tuple[int, int]) -> None:
+    """Take the colours from where a label is held up; the hand that holds it is drawn grey, too."""
+    printed = face(label, max(2, math.ceil(scene.module_px)))
+    corners = _corners(_projection(scene, printed.luma.shape, printed.scale, frame), printed.luma.shape) / 2
+    for plane in planes:
+        cv2.fillConvexPoly(plane, np.round(corners).astype(np.int32), NEUTRAL)
+        _draw_hand(plane, corners, NEUTRAL)
+
+
 def _hold(frame: Luma, scene: Scene, label: Label) -> None:
     """Draw the pack and the hand behind it into the frame."""
     printed = face(label, max(2, math.ceil(scene.module_px)))
@@ -230,13 +261,13 @@ def _corners(homography: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray
     return seen
 
 
-def _draw_hand(frame: Luma, corners: NDArray[np.float64]) -> None:
+def _draw_hand(frame: Luma, corners: NDArray[np.float64], skin: int = _SKIN) -> None:
     """Draw the fist that holds the pack by its lower edge, and the arm below it."""
     grip = (corners[2] + corners[3]) / 2
     size = max(12, int(np.linalg.norm(corners[2] - corners[3]) / 4))
     centre = (int(grip[0]), int(grip[1]))
-    cv2.line(frame, centre, (centre[0], frame.shape[0] + size), _SKIN - 14, size)
-    cv2.circle(frame, centre, size, _SKIN, -1)
+    cv2.line(frame, centre, (centre[0], frame.shape[0] + size), skin - 14 if skin == _SKIN else skin, size)
+    cv2.circle(frame, centre, size, skin, -1)
 
 
 def _reflect_lamp(part: Luma, corners: NDArray[np.float64], radius_px: float) -> None:

@@ -17,13 +17,13 @@ from cart_firmware.perception.hands import Hands
 from cart_firmware.perception.reader import Reader
 from cart_firmware.perception.reading import Reading
 from cart_firmware.perception.rim import Rim
-from cart_firmware.ports import Frame, FrameSource, LoadCell, Sample
+from cart_firmware.ports import Colour, Frame, FrameSource, LoadCell, Sample
 from cart_firmware.services.sense import BarcodeReader, HandWatch
 from cart_protocol.host.clock import Clock
 from sim.goods import Unit
 from sim.optics.contents import Contents
 from sim.optics.label import Label, Luma, Symbology
-from sim.optics.scene import Pass, Scene, View, render, seen_at
+from sim.optics.scene import Pass, Scene, View, render, render_colours, seen_at
 from sim.physics.load import LoadSignal
 from sim.virtual_time import VirtualTimeLoop
 from sim.wires.spi import LoadCellBus
@@ -108,8 +108,10 @@ class WholeSenses:
     def hands(self) -> HandWatch:
         return Hands(Rim())
 
-    def _look(self) -> Luma:
-        return render(seen_at(self._view, self._loop.time()), _WIDTH, _HEIGHT, self._dice)
+    def _look(self) -> tuple[Luma, Colour]:
+        scene = seen_at(self._view, self._loop.time())
+        luma = render(scene, _WIDTH, _HEIGHT, self._dice)
+        return luma, Colour(render_colours(scene, _WIDTH, _HEIGHT), limited=True)
 
 
 class ShortSenses:
@@ -160,14 +162,14 @@ class ShortSenses:
         spread = _ROLLING_MG if rolling else _NOISE_MG
         return round((resting + self._dice.uniform(-spread, spread)) * _COUNTS_PER_MG)
 
-    def _look(self) -> Luma | None:
+    def _look(self) -> tuple[Luma, None] | None:
         # After a showing the eye looks on for a moment: that the pack left is seen, not inferred.
         now_s = self._loop.time()
         busy = self._shown is not None and now_s < self._shown[1] + 3 * _GLANCE_S
         if not busy and now_s - self._looked_s < _IDLE_S:
             return None
         self._looked_s = now_s
-        return self._picture
+        return self._picture, None
 
     def _seen(self) -> tuple[Reading, ...]:
         if self._shown and self._shown[0] <= self._loop.time() < self._shown[1]:
@@ -211,15 +213,16 @@ class _Camera:
     unmet = ()
     complaint = ""
 
-    def __init__(self, look: Callable[[], Luma | None], period_s: float, clock: Clock) -> None:
+    def __init__(self, look: Callable[[], tuple[Luma, Colour | None] | None], period_s: float, clock: Clock) -> None:
         self._look, self._period_s, self._clock = look, period_s, clock
 
     async def frames(self) -> AsyncIterator[Frame]:
         while True:
             await asyncio.sleep(self._period_s)
-            luma = self._look()
-            if luma is not None:
-                yield Frame(at_us=self._clock.monotonic_us(), luma=luma)
+            seen = self._look()
+            if seen is not None:
+                luma, colour = seen
+                yield Frame(at_us=self._clock.monotonic_us(), luma=luma, colour=colour)
 
     async def close(self) -> None:
         """The camera stays screwed to the cart."""
