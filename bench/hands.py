@@ -40,6 +40,8 @@ _LATE_S = 2.0
 """How long after a passage something may still be said of it."""
 _STILL = slice(2, 24)
 """Frames of every clip before anything happens in it; the first two find libraries that are not warm."""
+_PAINTED_FITS = 3
+"""Clips of painted goods for each of plain shapes: there are 20 situations with these, and 3 with those."""
 _SHRINK = 1.2
 """How many times larger a blob is with goods than without, for the plain rule."""
 
@@ -174,15 +176,16 @@ def measure(passages: int, seed: int) -> dict[str, Any]:
 
 
 def fit(passages: int, seed: int) -> dict[str, list[float]]:
-    """Return weights for ways.py."""
+    """Return weights for ways.py, from passages of plain shapes and, for a fifth of them, of painted goods."""
     clips = [(name, f"{name}/{seed}/{number}") for name in PASSAGES for number in range(passages)]
+    clips += [(name, f"{name}/{seed}/{number}") for name in PAINTED for number in range(_PAINTED_FITS * passages)]
     measured, truths = [], []
     with multiprocessing.Pool() as pool:
         for (name, dice), found in zip(clips, pool.imap(_found, clips, chunksize=4), strict=True):
             for remains in found:
                 if remains.area:
                     measured.append(measures(remains))
-                    truths.append(WAYS.index(_WAY_OF[PASSAGES[name](Random(dice)).truth[0].way]))
+                    truths.append(WAYS.index(_WAY_OF[_make(name, dice).truth[0].way]))
     return logistic(measured, np.array(truths))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from cart_protocol.ids import ProductId
 from cart_protocol.pricing.price_book import Product
 from sim.optics.looks import Looks, Mark, MarkKind, Shape
 
@@ -36,11 +37,14 @@ class Loose(msgspec.Struct, frozen=True):
 
 def looks_of(product: Product) -> Looks:
     """Return the looks of any product: of loose goods as they are told below, of a pack as its number and name say."""
-    if product.id in LOOSE:
-        return LOOSE[product.id].looks
-    if product.id in _COUNTER:
-        return _COUNTER[product.id]
-    return _pack(product)
+    return looks(product.id, product.name, product.mass / 1_000)
+
+
+def looks(product: ProductId, name: str, grams: float) -> Looks:
+    """The same, of a product that stands in no price book yet."""
+    if product in LOOSE:
+        return LOOSE[product].looks
+    return _COUNTER[product] if product in _COUNTER else pack_looks(product, name, grams)
 
 
 # ── loose goods ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,8 +90,8 @@ _LABELLED_UNTIL = "00040"
 """The demo's numbers up to here are weighed and labelled at the counter."""
 
 LOOSE: Mapping[str, Loose] = {
-    f"plu:{plu}": Loose(looks, piece, group, by_sight=plu > _LABELLED_UNTIL)
-    for plu, group, piece, looks in (
+    f"plu:{plu}": Loose(look, piece, group, by_sight=plu > _LABELLED_UNTIL)
+    for plu, group, piece, look in (
         ("00011", "apple", Piece(165, 20), _apple("#dcc64c", "#b8332a", 0.42, 0.45)),
         ("00041", "apple", Piece(175, 18), _apple("#97c14c")),
         ("00042", "apple", Piece(170, 20), _apple("#d3cf5b", "#c9a24a", 0.12, stretch=1.0)),
@@ -178,25 +182,26 @@ _KINDS = (
 """What a name says of the pack: its shape, and how much taller it is than wide. The first that fits."""
 
 
-def _pack(product: Product) -> Looks:
+def pack_looks(number: str, name: str, grams: float) -> Looks:
+    """Return the looks of a pack of that number, name and mass."""
     shape, stretch = next(
-        ((shape, stretch) for words, shape, stretch in _KINDS if re.search(rf"\b(?:{words})\b", product.name)),
+        ((shape, stretch) for words, shape, stretch in _KINDS if re.search(rf"\b(?:{words})\b", name)),
         (Shape.BOX, 1.4),
     )
-    hue, deep, dark, opposite = (byte / 255 for byte in hashlib.sha256(product.id.encode()).digest()[:4])
-    brand, _, what = product.name.partition(" ")
+    hue, deep, dark, opposite = (byte / 255 for byte in hashlib.sha256(number.encode()).digest()[:4])
+    brand, _, what = name.partition(" ")
     short, _, size = what.partition(",")
     return Looks(
-        shape=shape, stretch=stretch, size_mm=_edge_mm(product),
+        shape=shape, stretch=stretch, size_mm=_edge_mm(grams),
         skin=_rgb(hue, 0.35 + 0.45 * deep, 0.45 + 0.5 * dark),
         other=_rgb((hue + 0.3 + 0.4 * opposite) % 1, 0.4, 0.93),
         words=(brand, *_lines(short), size.strip()) if size else (brand, *_lines(short)),
     )  # fmt: skip
 
 
-def _edge_mm(product: Product) -> float:
+def _edge_mm(grams: float) -> float:
     """Return about how long a pack of that mass is: 1 g fills 1.3 cubic centimetres, in a box half as deep as wide."""
-    return float(max(40.0, min(330.0, 10 * (2.6 * product.mass / 1_000) ** (1 / 3) * 1.25)))
+    return float(max(40.0, min(330.0, 10 * (2.6 * grams) ** (1 / 3) * 1.25)))
 
 
 def _lines(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from sim.postgres_cluster import PostgresCluster
 from sim.processes import Processes, Program, free_port, run_once
 from sim.roads import Roads
 from sim.scoreboard import Ledgers
-from sim.shop_files import ShopFiles, program, write_cart, write_edge
+from sim.shop_files import ShopFiles, program, write_cart, write_edge, write_portraits
 from sim.world import LiveWorld
 
 STAFF = ("manager", "demo-only")
@@ -147,6 +147,8 @@ class LiveShop:
                 "--state", str(files.store / "state"), "--broker-port", str(files.broker_port),
                 "--broker-host", files.broker_host,
             ])  # fmt: skip
+            self._say("painting what the shop sells")
+            await asyncio.to_thread(write_portraits, files.store / "price_book.toml")
             name, password = STAFF
             hired = run_once([
                 program("edge-agent"), "staff", "add", name, "--role", "manager", "--password", password,

@@ -4,19 +4,27 @@ The programs are the product, configured for parts that happen to be simulated: 
 path, serial ports that are ptys, a camera that is a child process. None of them can tell.
 """
 
+import re
 import secrets
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import msgspec
 
+from cart_protocol.gs1.gtin import gtin_of
+from cart_protocol.gs1.restricted import plu
+from cart_protocol.ids import ProductId
 from sim.exit_lane import LANE
+from sim.goods_looks import looks
+from sim.optics.goods_shots import portrait
 
 CAMERA_SIZE = (640, 480)
 PHOTO_SIZE = (1280, 960)
 """Photographs keep their fine bars only on a larger frame."""
 FRAMES_PER_SECOND = 12
+_VERSION = re.compile(r"^version = .*$", flags=re.MULTILINE)
 PHOTO_FRAMES_PER_SECOND = 6
 
 
@@ -81,6 +89,21 @@ def program(name: str) -> str:
     """Return where a program is: beside our own interpreter, else on the path, else where Debian keeps daemons."""
     beside = Path(sys.executable).with_name(name)
     return str(beside) if beside.exists() else shutil.which(name) or f"/usr/sbin/{name}"
+
+
+def write_portraits(catalogue: Path) -> None:
+    """Paint a picture of every product of a catalogue into the folder `pictures` beside it, and name it there.
+
+    Only of a shop that has not opened: pictures belong to a version of the book.
+    """
+    text = catalogue.read_text(encoding="utf-8")
+    folder = catalogue.parent / "pictures"
+    folder.mkdir(exist_ok=True)
+    for entry in tomllib.loads(text)["product"]:
+        number = entry.get("gtin") or entry["plu"]
+        product = ProductId(gtin_of(number)) if "gtin" in entry else plu(number)
+        (folder / f"{number}.webp").write_bytes(portrait(looks(product, entry["name"], entry.get("mass_g", 0))))
+    catalogue.write_text(_VERSION.sub(r'\g<0>\npictures = "pictures"', text, count=1), encoding="utf-8")
 
 
 def write_edge(files: ShopFiles, *, catalogue: Path, database: str | None = None) -> None:

@@ -63,6 +63,10 @@ class LiveCart:
 
     async def present(self, unit: Unit, seconds: float) -> None:
         now_s = self._now_s()
+        if not unit.code:
+            self._street.set_scene(self.name, self._contents.show(unit, now_s, seconds))
+            await asyncio.sleep(seconds)
+            return
         scene = (
             Scene(photograph=unit.photograph, noise=_PHOTOGRAPH_NOISE, inside=self._contents.inside)
             if unit.photograph

@@ -40,6 +40,12 @@ class Contents:
         self._lying = self._lying[:number] + self._lying[number + 1 :]
         return self._reaching(before, Reach(fetches=thing, at_s=now_s, duration_s=_REACH_S, seed=self._seed()))
 
+    def show(self, unit: Unit, now_s: float, seconds: float) -> Reaching:
+        """Return the view of a hand that holds something over the goods from now on, and takes it away again."""
+        thing = self._thing(unit)
+        reach = Reach(shows=thing, touches=(thing.x, thing.y), at_s=now_s, duration_s=seconds, seed=self._seed())
+        return Reaching(lying=self._things(), reaches=(reach,))
+
     def empty(self) -> None:
         self._lying = ()
 
@@ -55,7 +61,8 @@ class Contents:
         how = Handling(pieces=unit.pieces, bag=unit.pieces > _MOST_IN_A_HAND)
         length = min(LONGEST, max(SHORTEST, heap_mm(looks, how) / FRAME_MM))
         return Thing(
-            x=self._dice.uniform(0.15, 0.85), y=self._dice.uniform(0.1, min(0.38, RIM - 0.02 - length / 2)), turn_deg=self._dice.uniform(-180, 180),
+            x=self._dice.uniform(0.15, 0.85), y=self._dice.uniform(0.1, min(0.38, RIM - 0.02 - length / 2)),
+            turn_deg=self._dice.uniform(-180, 180),
             length=length, width=length, seed=self._seed(), looks=looks, pieces=how.pieces, bag=how.bag,
         )  # fmt: skip
 

@@ -21,6 +21,9 @@ Picture = NDArray[np.uint8]
 _ALONE = frozenset({*PACKS, Shape.BANANAS, Shape.BERRIES, Shape.VINE, Shape.BUNCH, Shape.HEAD, Shape.FLORETS})
 """Sold as one: two of them are seldom in a hand."""
 _SKINS = ("#e3b899", "#d8a27c", "#c08a63", "#8d5d3e", "#5e3b28")
+PORTRAIT = 192
+"""Pixels of a portrait: twice those of a tile on a cart's screen."""
+_POSED_SEED = 3
 _SLIM = 2.5
 """Goods longer than this lie beside each other."""
 
@@ -88,16 +91,10 @@ def shot(looks: Looks, seed: int, side: int = 160, *, most: int = 6) -> Picture:
 
 
 @lru_cache(maxsize=512)
-def portrait(looks: Looks, side: int) -> bytes:
-    """Return a product's picture for price lists and tiles, as the bytes of a PNG on a transparent ground."""
-    over = 2
-    drawn = piece(looks, _POSED_SEED, side * over, posed=True)
-    small = np.asarray(cv2.resize(drawn, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-    _, png = cv2.imencode(".png", small, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    return bytes(png)
-
-
-_POSED_SEED = 3
+def portrait(looks: Looks, side: int = PORTRAIT) -> bytes:
+    """Return a product's picture for price lists and tiles: a WebP of side x side pixels on a transparent ground."""
+    _, webp = cv2.imencode(".webp", piece(looks, _POSED_SEED, side, posed=True), [cv2.IMWRITE_WEBP_QUALITY, 85])
+    return bytes(webp)
 
 
 def heap_mm(looks: Looks, how: Handling) -> float:

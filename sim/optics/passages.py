@@ -10,12 +10,12 @@ from random import Random
 import msgspec
 import numpy as np
 
-from sim.goods_looks import LOOSE
+from sim.goods_looks import LOOSE, pack_looks
 from sim.optics.basket import FOOT, RIM, Arm, Inside, painted
 from sim.optics.goods_shots import Handling, heap_mm
 from sim.optics.hands import Reach, seen
 from sim.optics.label import Luma
-from sim.optics.things import FRAME_MM, LONGEST, Thing
+from sim.optics.things import FRAME_MM, LONGEST, SHORTEST, Thing
 
 WIDTH, HEIGHT = 640, 480
 FRAMES_PER_SECOND = 30
@@ -292,25 +292,42 @@ def full_basket(dice: Random) -> Clip:
     return _clip(dice, lying, (_reach(dice, _person(dice), fetches=lying[-1]),), "out")
 
 
-def fruit_put_in(dice: Random) -> Clip:
-    """Painted loose goods in their true size, up to three pieces, among others of their kind."""
-    return _clip(dice, _fruits(dice, 4), (_reach(dice, _person(dice), brings=_fruit(dice)),), "in")
+def goods_put_in(dice: Random) -> Clip:
+    """Painted goods in their true size: loose ones, up to three pieces, and packs."""
+    return _clip(dice, _painted(dice, 4), (_reach(dice, _person(dice), brings=_good(dice)),), "in")
 
 
-def fruit_taken_out(dice: Random) -> Clip:
-    fruit = _fruit(dice)
-    return _clip(dice, (*_fruits(dice, 4), fruit), (_reach(dice, _person(dice), fetches=fruit),), "out")
+def goods_taken_out(dice: Random) -> Clip:
+    good = _good(dice)
+    return _clip(dice, (*_painted(dice, 4), good), (_reach(dice, _person(dice), fetches=good),), "out")
 
 
-def _fruits(dice: Random, most: int) -> tuple[Thing, ...]:
-    return tuple(_fruit(dice) for _ in range(dice.randint(0, most)))
+def goods_exchanged(dice: Random) -> Clip:
+    brought, fetched = _apart(dice, _good)
+    reach = _reach(dice, _person(dice), brings=brought, fetches=fetched, duration_s=dice.uniform(1.8, 3.0))
+    return _clip(dice, (*_painted(dice, 3), fetched), (reach,), "both")
 
 
-def _fruit(dice: Random) -> Thing:
-    looks = dice.choice(list(LOOSE.values())).looks
+def _painted(dice: Random, most: int) -> tuple[Thing, ...]:
+    return tuple(_good(dice) for _ in range(dice.randint(0, most)))
+
+
+def _good(dice: Random) -> Thing:
+    """Return painted goods that lie somewhere in the basket, as in sim/optics/contents.py."""
     how = Handling(pieces=dice.randint(1, 3))
-    edge = min(LONGEST, heap_mm(looks, how) / FRAME_MM)
-    return msgspec.structs.replace(_thing(dice), length=edge, width=edge, looks=looks, pieces=how.pieces)
+    if dice.random() < 0.5:
+        looks = dice.choice(list(LOOSE.values())).looks
+    else:
+        number, grams = f"{dice.randrange(10**13):013}", 10 ** dice.uniform(1.8, 3.2)
+        looks, how = (
+            pack_looks(number, f"Pack {dice.choice(('tin', 'jam', 'bottle', 'rice', 'tea'))}", grams),
+            Handling(),
+        )
+    edge = min(LONGEST, max(SHORTEST, heap_mm(looks, how) / FRAME_MM))
+    return Thing(
+        x=dice.uniform(0.15, 0.85), y=dice.uniform(0.1, min(0.38, RIM - 0.02 - edge / 2)), length=edge, width=edge,
+        turn_deg=dice.uniform(-180, 180), seed=dice.randrange(1 << 20), looks=looks, pieces=how.pieces,
+    )  # fmt: skip
 
 
 PASSAGES: dict[str, Callable[[Random], Clip]] = {
@@ -338,8 +355,12 @@ PASSAGES: dict[str, Callable[[Random], Clip]] = {
 """Each called with dice."""
 
 
-PAINTED: dict[str, Callable[[Random], Clip]] = {"fruit put in": fruit_put_in, "fruit taken out": fruit_taken_out}
-"""Likewise; counted apart, because the weights of cart_firmware/perception/ways.py were fitted to those above."""
+PAINTED: dict[str, Callable[[Random], Clip]] = {
+    "goods put in": goods_put_in,
+    "goods taken out": goods_taken_out,
+    "goods exchanged": goods_exchanged,
+}
+"""Likewise; counted apart, so that figures of those above can be compared with earlier ones."""
 
 
 # ── disturbances ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -456,10 +477,10 @@ def _steps(dice: Random, seconds: float) -> Callable[[float], float]:
     return light
 
 
-def _apart(dice: Random) -> tuple[Thing, Thing]:
+def _apart(dice: Random, make: Callable[[Random], Thing] = _thing) -> tuple[Thing, Thing]:
     """Return two things that lie in different places."""
-    first = _thing(dice)
+    first = make(dice)
     while True:
-        second = _thing(dice)
+        second = make(dice)
         if math.hypot(first.x - second.x, first.y - second.y) > 0.2:
             return first, second

@@ -77,6 +77,9 @@ class WholeSenses:
         self._starts = 0
 
     def show(self, unit: Unit, seconds: float, seed: int) -> None:
+        if not unit.code:
+            self._view = self._contents.show(unit, self._loop.time(), seconds)
+            return
         label = Label(payload=unit.code, symbology=Symbology(unit.symbology), name=unit.name)
         scene = Scene(label=label, inside=self._contents.inside)
         self._view = Pass(scene=scene, at_s=self._loop.time(), duration_s=seconds, seed=seed)
@@ -130,7 +133,7 @@ class ShortSenses:
     def show(self, unit: Unit, seconds: float, seed: int) -> None:
         del seed
         now_s = self._loop.time()
-        self._shown = (now_s, now_s + seconds, _reading(unit))
+        self._shown = (now_s, now_s + seconds, _reading(unit)) if unit.code else None
 
     def put(self, unit: Unit) -> None:
         self._acts.append((self._loop.time() + _REACH_S, unit.mass_mg))

@@ -2,6 +2,7 @@
 
 import colorsys
 import random
+import shutil
 from pathlib import Path
 
 import cv2
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 
 from cart_protocol.pricing.price_book import PriceBook, SoldBy
-from edge_agent.store.price_book_file import read_price_book
+from cart_protocol.product_picture import MOST_BYTES, media_type
+from edge_agent.store.price_book_file import read_catalogue, read_price_book
 from sim.goods import Shelves
 from sim.goods_looks import LOOSE, looks_of
 from sim.optics.goods_paint import Sprite, laid, piece
 from sim.optics.goods_shots import Handling, heap, portrait, shot
 from sim.optics.looks import Looks
+from sim.shop_files import write_portraits
 
 SIDE = 96
 CATALOGUE = Path(__file__).parents[2] / "edge_agent" / "catalogue" / "demo.toml"
@@ -114,14 +117,20 @@ def test_shots_of_one_good_differ_in_ground_pose_and_light() -> None:
     assert np.std([one.mean() for one in shots]) > 3
 
 
-def test_a_portrait_is_a_png_on_a_transparent_ground() -> None:
-    png = portrait(looks("00011"), 128)
-    drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+def test_a_portrait_stands_on_a_transparent_ground_and_is_small_enough_for_a_price_book() -> None:
+    webp = portrait(looks("00011"))
+    drawn = cv2.imdecode(np.frombuffer(webp, np.uint8), cv2.IMREAD_UNCHANGED)
     assert drawn is not None
-    assert drawn.shape == (128, 128, 4)
+    assert drawn.shape == (192, 192, 4)
     assert drawn[0, 0, 3] == 0
-    assert drawn[64, 64, 3] == 255
-    assert len(png) < 40_000
+    assert drawn[96, 96, 3] == 255
+    assert media_type(webp) == "image/webp"
+
+
+def test_every_portrait_may_go_into_a_price_book(book: PriceBook) -> None:
+    sizes = {product.name: len(portrait(looks_of(product))) for product in book.products}
+    assert max(sizes.values()) <= MOST_BYTES, max(sizes, key=lambda name: sizes[name])
+    assert sum(sizes.values()) < 2_000_000
 
 
 # ── the demo's goods ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -148,6 +157,15 @@ def test_no_two_packs_look_the_same(book: PriceBook) -> None:
     for at, (face, covered) in enumerate(zip(faces, cover, strict=True)):
         apart = np.abs(faces[at + 1 :] - face).sum(axis=(1, 2, 3)) / (3 * covered.sum())
         assert not apart.size or apart.min() > 6, (packs[at].name, packs[at + 1 + int(apart.argmin())].name)
+
+
+def test_the_demo_s_price_book_gets_a_picture_of_everything(tmp_path: Path) -> None:
+    copy = tmp_path / "price_book.toml"
+    shutil.copyfile(CATALOGUE, copy)
+    write_portraits(copy)
+    catalogue = read_catalogue(copy)
+    assert all(product.picture in catalogue.pictures for product in catalogue.book.products)
+    assert len(catalogue.pictures) == len(catalogue.book.products), "no two have the same"
 
 
 def test_trips_that_scan_everything_meet_no_goods_without_a_label(book: PriceBook) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import cv2
 import msgspec
@@ -9,9 +10,19 @@ import numpy as np
 import pytest
 import zxingcpp
 
+from cart_firmware.perception.colour import bgr
+from cart_protocol.ids import ProductId
+from cart_protocol.mass import Mass, Variance
+from cart_protocol.money import Money
+from cart_protocol.pricing.price_book import Product, SoldBy
+from sim.goods import Unit
+from sim.goods_looks import LOOSE, looks_of
+from sim.optics.basket import Arm, Inside, coloured, painted
 from sim.optics.camera import CameraEye
+from sim.optics.contents import Contents
 from sim.optics.label import Label, Luma, Symbology, UnprintableError, face
-from sim.optics.scene import EMPTY, Pass, Scene, pass_by, render
+from sim.optics.scene import EMPTY, Pass, Scene, pass_by, render, render_colours
+from sim.optics.things import Thing
 
 WIDTH, HEIGHT = 640, 480
 RETAIL = zxingcpp.BarcodeFormat.EANUPC
@@ -145,6 +156,86 @@ def test_a_photograph_is_fitted_into_the_frame_and_stays_readable(tmp_path: Path
     assert read(frame) == {"4006381333931"}
 
 
+# ── colours ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fruit(plu: str, **where: float) -> Thing:
+    """A good in the middle of the basket, as large as half of it is high."""
+    return Thing(x=0.5, y=0.25, length=0.3, width=0.3, looks=LOOSE[f"plu:{plu}"].looks, **where)
+
+
+def test_colours_are_where_the_good_is_and_nowhere_else() -> None:
+    inside = Inside(things=(fruit("00025"),))
+    empty, red_pepper = painted(Inside(), WIDTH, HEIGHT), painted(inside, WIDTH, HEIGHT)
+    planes = coloured(inside, WIDTH, HEIGHT)
+    assert planes.shape == (2, HEIGHT // 2, WIDTH // 2)
+    there = cv2.resize((np.abs(red_pepper.astype(int) - empty) > 8).astype(np.uint8), (WIDTH // 2, HEIGHT // 2))
+    strong = planes[1] > 150
+    assert strong.sum() > 2_000
+    assert there[strong].mean() > 0.9, "red stands on what the brightness shows"
+    assert (planes[:, :, :40] == 128).all()
+    assert (coloured(Inside(), WIDTH, HEIGHT) == 128).all()
+
+
+def test_brightness_and_colours_together_give_the_good_s_own_colour() -> None:
+    for plu, name, strongest in (("00025", "red pepper", 2), ("00049", "green pepper", 1)):
+        inside = Inside(things=(fruit(plu),))
+        picture = bgr(painted(inside, WIDTH, HEIGHT), coloured(inside, WIDTH, HEIGHT), limited=True)
+        middle = np.median(picture[130:190, 290:350].reshape(-1, 3), axis=0)
+        assert int(middle.argmax()) == strongest, name
+        assert middle.max() > 1.5 * np.median(middle), name
+
+
+def test_a_hand_brings_its_colours_over_the_rim() -> None:
+    arm = Arm(elbow=(0.5, 1.3), palm=(0.5, 0.45), carried=fruit("00014"))
+    planes = coloured(Inside(arms=(arm,)), WIDTH, HEIGHT)
+    orange = (planes[0] < 90) & (planes[1] > 140)
+    assert orange.sum() > 1_000
+    assert np.flatnonzero(orange.any(axis=1)).max() < 0.5 * WIDTH / 2, "beyond the fingers, not on the sleeve"
+
+
+def test_less_light_leaves_less_colour() -> None:
+    inside = Inside(things=(fruit("00025"),))
+    bright, dim = (render_colours(Scene(inside=inside, light=light), WIDTH, HEIGHT).astype(int) for light in (1.0, 0.5))
+    assert np.abs(dim - 128).max() == pytest.approx(np.abs(bright - 128).max() / 2, abs=2)
+
+
+def test_a_label_that_is_held_up_hides_the_colours_behind_it() -> None:
+    scene = Scene(label=Label("400638133393"), inside=Inside(things=(fruit("00025"),)), y=0.33)
+    without = render_colours(msgspec.structs.replace(scene, label=None), WIDTH, HEIGHT)
+    assert (render_colours(scene, WIDTH, HEIGHT)[1] > 150).sum() < 0.2 * (without[1] > 150).sum()
+
+
+def test_goods_in_a_basket_look_like_their_product_whatever_their_label_says() -> None:
+    milk, gin = (Product(
+        id=ProductId(f"0952010100{number:04d}"), name=name, sold_by=SoldBy.PIECE, price=Money(199, "EUR"),
+        tax_class="x", mass=Mass(700_000), mass_variance=Variance(1), department="Drinks",
+    ) for number, name in ((19, "Milk, 1 l"), (27, "Gin, 700 ml")))  # fmt: skip
+    contents = Contents(Random(1))
+    switched = Unit(product=gin, mass_mg=700_000, symbology="EAN13", code="952010100001", tag_live=False)
+    contents.put(switched, 0.0)
+    (thing,) = contents.inside.things
+    assert thing.looks == looks_of(gin) != looks_of(milk)
+
+
+def test_a_good_without_a_label_is_shown_to_the_camera_and_taken_away() -> None:
+    product = Product(
+        id=ProductId("plu:00014"), name="Oranges", sold_by=SoldBy.KILOGRAM, price=Money(229, "EUR"), tax_class="x",
+        mass=Mass(0), mass_variance=Variance(0), department="Fruit and vegetables",
+    )  # fmt: skip
+    contents = Contents(Random(2))
+    unit = Unit(product=product, mass_mg=430_000, symbology="", code="", tag_live=False, pieces=2)
+    view = contents.show(unit, 10.0, 2.0)
+
+    def orange(at_s: float) -> int:
+        planes = render_colours(view.at(at_s), WIDTH, HEIGHT)
+        return int(((planes[0] < 90) & (planes[1] > 140)).sum())
+
+    assert orange(9.9) == orange(12.1) == 0
+    assert orange(11.0) > 1_000
+    assert contents.inside.things == ()
+
+
 # ── the camera ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -153,7 +244,7 @@ def test_the_camera_gives_i420_frames_of_what_is_in_view() -> None:
     eye.show(Pass(scene=Scene(label=Label("400638133393")), at_s=10.0))
     luma, chroma = eye.frame(10.9)
     assert len(luma) + len(chroma) == WIDTH * HEIGHT * 3 // 2
-    assert set(chroma) == {128}
+    assert set(bytes(chroma)) == {128}
     assert "4006381333931" in read(np.frombuffer(luma, np.uint8).reshape(HEIGHT, WIDTH))
 
 
