@@ -34,10 +34,12 @@ from cart_firmware.devices import calibration_file, segment_ring, sight_files
 from cart_firmware.devices.accelerometers import open_imu
 from cart_firmware.devices.cameras import open_frame_source
 from cart_firmware.devices.load_cells import open_load_cell
+from cart_firmware.devices.opencv_camera import PICTURES
 from cart_firmware.devices.picture_folder import PictureFolder
 from cart_firmware.devices.segment_ring import SegmentRing
 from cart_firmware.devices.sight_files import SightFolder
 from cart_firmware.perception.camera_advice import Look, Setting, Verdict
+from cart_firmware.perception.embedder import Picture
 from cart_firmware.perception.hands import Hands
 from cart_firmware.perception.picture_quality import Luma
 from cart_firmware.perception.reader import Reader
@@ -55,7 +57,7 @@ from cart_firmware.services import report
 from cart_firmware.services.calibrate import Session, feel_upright
 from cart_firmware.services.camera_check import Bound, CameraCheck, CameraSilentError
 from cart_firmware.services.cart import Cart, software
-from cart_firmware.services.enrol import Enrolment, same_as, watch
+from cart_firmware.services.enrol import Enrolment, learned_together, same_as, watch
 from cart_firmware.services.price_book import PriceBookRefusedError, accept
 from cart_firmware.services.sight import Sights
 from cart_firmware.services.store_link import MqttStoreLink, will
@@ -330,6 +332,39 @@ def enrol(  # noqa: PLR0917 - the options of a command
     raise typer.Exit(1 if learned.verdict is LessonVerdict.SCATTERED else 0)
 
 
+@app.command("enrol-all")
+def enrol_all(
+    pictures: Annotated[Path, typer.Argument(help="Folder of pictures (00042_1.png, 00042_2.png, 4006381333931.jpg).")],
+    config: Config,
+    verbose: Annotated[bool, typer.Option(help="Also log what only developers want to know.")] = False,
+) -> None:
+    """Have carts know by sight every product of which a folder has pictures, each named by PLU or GTIN.
+
+    Show goods as carts see them: lying in a cart, without a hand. Otherwise as `enrol`; the cart is stopped.
+
+    Exit status: 0 all learned, 1 the pictures of some do not look like one another; those were not kept. 2 no picture.
+    """
+    configure(verbose)
+    settings = _checked(config)
+    if asyncio.run(report.ask(settings.state)):
+        raise ConfigurationError(f"{config}: the cart runs; stop it: systemctl stop cartwright-cart")
+    shots = _pictures_of(pictures)
+    prices, folder, mint = _kept_prices(settings), SightFolder(settings.state), IdMint(HostClock(), HostDice())
+    scattered = 0
+    for learned in learned_together(_sights(settings), shots, prices):
+        product = learned.taught.product
+        found = prices.find(product) if prices else None
+        typer.echo(plain_lesson(learned, found.name if found else product))
+        if learned.verdict is LessonVerdict.SCATTERED:
+            scattered += 1
+        else:
+            folder.keep_lesson(LessonLearned(lesson=LessonId(mint.uuid()), learned=learned))
+    typer.echo(
+        f"{len(shots) - scattered} of {len(shots)} products learned; the store hears of them when the cart runs."
+    )
+    raise typer.Exit(1 if scattered else 0)
+
+
 @app.command()
 def sight(
     config: Config,
@@ -583,10 +618,28 @@ def _add_files(enrolment: Enrolment, files: list[Path]) -> None:
     if len(files) > MOST_SHOTS:
         raise ConfigurationError(f"--from: {len(files)} pictures; {MOST_SHOTS} are the most")
     for file in files:
-        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise ConfigurationError(f"--from {file}: no picture that can be read; name a JPEG or PNG file")
-        enrolment.add(np.asarray(picture, np.uint8))
+        enrolment.add(_picture(file))
+
+
+def _pictures_of(folder: Path) -> dict[ProductId, list[Picture]]:
+    """Return the pictures of a folder, by the product that each is named after."""
+    files = sorted(file for file in folder.glob("*") if file.suffix.lower() in PICTURES)
+    if not files:
+        raise ConfigurationError(f"{folder}: no pictures ({', '.join(PICTURES)}); name a folder that has some")
+    found = dict[ProductId, list[Picture]]()
+    for file in files:
+        shots = found.setdefault(_product(file.stem.partition("_")[0]), [])
+        if len(shots) == MOST_SHOTS:
+            raise ConfigurationError(f"{file}: more than {MOST_SHOTS} pictures of a product; take some away")
+        shots.append(_picture(file))
+    return found
+
+
+def _picture(file: Path) -> Picture:
+    picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ConfigurationError(f"{file}: no picture that can be read; name a JPEG or PNG file")
+    return np.asarray(picture, np.uint8)
 
 
 async def _show(settings: CameraSettings, enrolment: Enrolment, told: Told) -> None:

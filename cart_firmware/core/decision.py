@@ -54,18 +54,40 @@ class Passed(msgspec.Struct, frozen=True):
     way: Way
 
 
-class Clues(msgspec.Struct, frozen=True, kw_only=True):
-    """What other eyes say, where a cart has any: empty says nothing, and changes nothing.
+class Sighted(msgspec.Struct, frozen=True):
+    """What a recogniser says of the pictures of one passage: how much better they fit a product than goods at large.
 
-    `products` are log-likelihood ratios of a recogniser, how much better the picture of the moving thing fits this
-    product than products at large, each with the shop's sales as its prior; `hand` is the way of motion.
+    Logarithms of likelihood ratios (core.sighting); `products` are those that it knows, `others` is that of any other.
     """
 
-    products: tuple[tuple[ProductId, float], ...] = ()
+    from_us: int
+    until_us: int
+    products: tuple[tuple[ProductId, float], ...]
+    others: float = 0.0
+
+    def of(self, product: ProductId) -> float:
+        return next((ratio for named, ratio in self.products if named == product), self.others)
+
+
+class Clues(msgspec.Struct, frozen=True, kw_only=True):
+    """What other eyes say of the newest change, where a cart has any: empty says nothing, and changes nothing."""
+
+    sight: Sighted | None = None
+    """Of what the hand carried."""
     hand: Way = Way.UNSEEN
 
     def of(self, product: ProductId) -> float:
-        return next((ratio for named, ratio in self.products if named == product), 0.0)
+        """Return how much better the pictures fit this product than goods at large, as a logarithm."""
+        return self.sight.of(product) if self.sight else 0.0
+
+    def knows(self, product: ProductId) -> bool:
+        """Return whether the recogniser knows this product, so that a picture can contradict it."""
+        return self.sight is not None and any(named == product for named, _ in self.sight.products)
+
+    @property
+    def of_others(self) -> float:
+        """The same of something that is no product of ours."""
+        return self.sight.others if self.sight else 0.0
 
 
 class Evidence(msgspec.Struct, kw_only=True):
@@ -87,6 +109,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     """When the shopper said that a container of their own comes next."""
     passages: tuple[Passed, ...] = ()
     """Of hands over the rim, the latest."""
+    sights: tuple[Sighted, ...] = ()
+    """Of what they carried, likewise."""
     weighed: dict[LineId, Variance] = {}
     """How sure the scale was of each line's mass; one that is missing came before the start, or with others."""
     clues: Clues = Clues()

@@ -12,7 +12,18 @@ from typing import Any
 import msgspec
 
 from cart_firmware.core import hypotheses
-from cart_firmware.core.decision import UNKNOWN_US, Clues, Context, Draft, Evidence, HeldStep, Passed, Taken, Way
+from cart_firmware.core.decision import (
+    UNKNOWN_US,
+    Clues,
+    Context,
+    Draft,
+    Evidence,
+    HeldStep,
+    Passed,
+    Sighted,
+    Taken,
+    Way,
+)
 from cart_firmware.core.expectation import Expectation, expectation_of, expected_of, weight_of
 from cart_firmware.core.hypotheses import (
     Arrived,
@@ -33,8 +44,9 @@ from cart_firmware.core.hypotheses import (
     TareOut,
 )
 from cart_firmware.core.judgement import judge
-from cart_firmware.core.passages import kept, way_of
+from cart_firmware.core.passages import kept, of_step, way_of
 from cart_firmware.core.scanning import Refused, Shown
+from cart_firmware.core.sighting import together
 from cart_firmware.core.weighing import Step
 from cart_protocol.basket import (
     AttentionChanged,
@@ -65,6 +77,8 @@ PUT_BACK_US = 20_000_000
 """A line that was taken out may come back without a scan for so long: reading the label, making room."""
 ATTENTION_US = 45_000_000
 """A question that is open for so long is no matter of a moment any more: somebody of the staff should look."""
+_MOST_CANDIDATES = 8
+"""Products that a picture fits better than goods at large; more than three are never asked about."""
 _BY_ITSELF = ("unexplained", "container")
 """Reasons for attention that are over when nothing is unexplained any more; who asked for help waits for a person."""
 
@@ -92,10 +106,19 @@ def step_seen(draft: Draft, held: HeldStep | None, context: Context) -> None:
 
 def passage_seen(draft: Draft, passed: Passed, context: Context) -> None:
     """Take note of a hand that went over the rim; a change that waits may be told by it."""
-    evidence = draft.evidence
-    evidence.passages = kept(evidence.passages, passed)
-    if evidence.held:
-        _hear_hands(evidence, evidence.held[-1])
+    draft.evidence.passages = kept(draft.evidence.passages, passed)
+    _look_again(draft, context)
+
+
+def goods_sighted(draft: Draft, sighted: Sighted, context: Context) -> None:
+    """Take note of what a hand was seen to carry; a change that waits may be told by it."""
+    draft.evidence.sights = kept(draft.evidence.sights, sighted)
+    _look_again(draft, context)
+
+
+def _look_again(draft: Draft, context: Context) -> None:
+    if draft.evidence.held:
+        _hear_hands(draft.evidence, draft.evidence.held[-1])
         reconsider(draft, context)
         if draft.events:
             draft.settle()
@@ -103,8 +126,10 @@ def passage_seen(draft: Draft, passed: Passed, context: Context) -> None:
 
 def _hear_hands(evidence: Evidence, step: HeldStep) -> None:
     """Let the passages speak that belong to the newest step, and none of before."""
-    way = way_of(evidence.passages, step.from_us, step.at_us)
-    evidence.clues = msgspec.structs.replace(evidence.clues, hand=way)
+    evidence.clues = Clues(
+        sight=together(of_step(evidence.sights, step.from_us, step.at_us)),
+        hand=way_of(evidence.passages, step.from_us, step.at_us),
+    )
 
 
 def load_reported(draft: Draft, level: Mass, variance: Variance, context: Context, *, quiet: bool) -> None:
@@ -224,11 +249,24 @@ def reconsider(draft: Draft, context: Context) -> None:
 
 
 def choices(draft: Draft, context: Context) -> tuple[Hypothesis, ...]:
-    """Return what the shopper is asked to choose from: the stories of the newest open question, at most three."""
+    """Return what the shopper is asked to choose from: the stories of the newest open question, at most three.
+
+    Where only a picture stands against what was scanned, that is one of them: the picture may be wrong.
+    """
     for newest in reversed(questions_of(draft, context)):
         if found := judge(stories_of(draft, newest, context)).choices:
-            return found
+            said = _believed_unseen(draft, newest, context)
+            return found if said is None or said.key in {each.key for each in found} else (*found[:2], said)
     return ()
+
+
+def _believed_unseen(draft: Draft, newest: Question, context: Context) -> Hypothesis | None:
+    """Return what would be believed of a question without any picture of it."""
+    if draft.evidence.clues.sight is None:
+        return None
+    blind = Draft(draft.basket, draft.evidence)
+    blind.evidence.clues = msgspec.structs.replace(draft.evidence.clues, sight=None)
+    return judge(stories_of(blind, newest, context)).believed
 
 
 def stories_of(draft: Draft, newest: Question, context: Context) -> list[Hypothesis]:
@@ -306,11 +344,13 @@ def _offers(draft: Draft, context: Context) -> list[Offer]:
 def _candidates(draft: Draft, context: Context) -> list[tuple[ProductId, Expectation]]:
     """Return what the camera names and the shop sells; what was scanned needs no naming."""
     scanned = {waiting.product for waiting in draft.basket.pending.values()}
+    sight = draft.evidence.clues.sight
+    named = [product for product, ratio in sight.products if ratio > 0] if sight else []
     return [
-        (named, expected_of(product))
-        for named, _ in draft.evidence.clues.products
-        if context.prices and named not in scanned and (product := context.prices.find(named))
-    ]
+        (product.id, expected_of(product))
+        for each in named
+        if context.prices and each not in scanned and (product := context.prices.find(each))
+    ][:_MOST_CANDIDATES]
 
 
 def _ask(draft: Draft, held: HeldStep, context: Context) -> None:
@@ -364,6 +404,11 @@ def _several(draft: Draft, story: Several, context: Context) -> None:
         waiting = _unscanned(waiting.product, context)
 
 
+def _recognised(draft: Draft, story: Recognised, context: Context) -> None:
+    for mass in story.masses:
+        _add_line(draft, _unscanned(story.product, context), mass, context)
+
+
 def _swapped(draft: Draft, story: Swapped, context: Context) -> None:
     waiting, left = draft.basket.pending[story.scan], draft.basket.lines[story.line]
     _remove_line(draft, left, left.mass, context)
@@ -389,7 +434,7 @@ _TELL: dict[type[Story], Callable[[Draft, Any, Context], None]] = {
     Left: _left,
     TareIn: _container_in,
     TareOut: lambda draft, story, _: draft.add(ContainerRemoved(number=story.number)),
-    Recognised: lambda draft, story, context: _add_line(draft, _unscanned(story.product, context), story.mass, context),
+    Recognised: _recognised,
 }
 _REASONS = {
     Arrived: "scan",

@@ -71,6 +71,10 @@ _SWAPPED = log(0.04)
 _CONTAINER = log(0.7)
 _CONTAINER_LEAVES = log(0.2)
 _RECOGNISED = log(0.3)
+_RECOGNISED_INSTEAD = log(0.003)
+"""... although something else was scanned to be put in: its label is on other goods, or it is in the other hand."""
+_ONE_PIECE_MORE = log(0.5)
+"""Loose goods that are sold by the piece come in ones and twos."""
 _HAND_AGREES = log(3)
 _HAND_DISAGREES = log(0.1)
 
@@ -193,10 +197,10 @@ class TareOut(msgspec.Struct, frozen=True):
 
 
 class Recognised(msgspec.Struct, frozen=True):
-    """A product that the camera recognised and nobody scanned."""
+    """A product that the camera recognised and nobody scanned; `masses` are those of its pieces."""
 
     product: ProductId
-    mass: Mass
+    masses: tuple[Mass, ...]
 
 
 Story = Cancelled | Arrived | Several | Swapped | CameBack | Left | TareIn | TareOut | Recognised
@@ -316,7 +320,7 @@ def several(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
         noise = Variance(_noise(steps) + pieces * pieces * offer.expected.variance)
         masses = (Mass(mass + rest), *[mass] * (pieces - 1))
         story = Several(offer.scan, pieces - 1, masses)
-        prior = _ONE_MORE - log(pieces) + _hand(scene, Way.IN)
+        prior = _ONE_MORE - log(pieces) + _hand(scene, Way.IN) + scene.clues.of(offer.product)
         yield _told(steps, story, f"several {offer.kind} {pieces}", prior, _Off(rest, noise))
 
 
@@ -337,19 +341,37 @@ def own_container(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothe
     total = _total(steps)
     if not all(step.held for step in steps) or not LIGHTEST_CONTAINER_MG <= total <= scene.heaviest_container:
         return
-    prior = _CONTAINER + log(_UNKNOWN_DENSITY) - log(total / 1_000)
+    prior = _CONTAINER + log(_UNKNOWN_DENSITY) - log(total / 1_000) + scene.clues.of_others
     yield _told_by(steps, TareIn(total), "container", prior)
 
 
 def recognised(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
+    """One product that the camera names: any mass of it by the kilogram, or so many pieces as the mass makes.
+
+    Under the label of other goods it has the mass of those: the label was printed for it, or it was chosen so. Only a
+    label whose goods are known by sight is doubted: of others nobody knows whether they look like this.
+    """
+    if scene.offers and not any(scene.clues.knows(offer.product) for offer in scene.offers):
+        return
+    usual = _RECOGNISED_INSTEAD if scene.offers else _RECOGNISED
+    total = _total(steps)
     for product, expected in scene.candidates:
-        prior = _RECOGNISED + scene.clues.of(product) + _hand(scene, Way.IN)
-        story, key = Recognised(product, _total(steps)), f"recognised {product}"
+        prior = usual + scene.clues.of(product) + _hand(scene, Way.IN)
         if expected.mass is None:
-            yield _told_by(steps, story, key, prior + log(_UNKNOWN_DENSITY) - log(_total(steps) / 1_000))
-        else:
-            noise = Variance(_noise(steps) + expected.variance)
-            yield _told(steps, story, key, prior, _Off(Mass(_total(steps) - expected.mass), noise))
+            story, key = Recognised(product, (total,)), f"recognised {product}"
+            yield _told_by(steps, story, key, prior + log(_UNKNOWN_DENSITY) - log(total / 1_000))
+            for offer in _one_of_each(scene.offers):
+                if offer.expected.mass is not None:
+                    noise = Variance(_noise(steps) + offer.expected.variance)
+                    yield _told(steps, story, key, prior, _Off(Mass(total - offer.expected.mass), noise))
+            continue
+        pieces = round(total / expected.mass)
+        if 1 <= pieces <= _MOST_PIECES:
+            rest = Mass(total - pieces * expected.mass)
+            noise = Variance(_noise(steps) + pieces * expected.variance)
+            story = Recognised(product, (Mass(expected.mass + rest), *[expected.mass] * (pieces - 1)))
+            key = f"recognised {product} {pieces}"
+            yield _told(steps, story, key, prior + _ONE_PIECE_MORE * (pieces - 1), _Off(rest, noise))
 
 
 def departures(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
@@ -377,7 +399,8 @@ def container_leaves(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypo
         noise = Variance(_noise(steps) + _READING)
         off = _Off(Mass(-_total(steps) - container.mass), noise)
         key = f"container {container.number} left"
-        yield _told(steps, TareOut(container.number), key, _CONTAINER_LEAVES + _hand(scene, Way.OUT), off)
+        prior = _CONTAINER_LEAVES + _hand(scene, Way.OUT) + scene.clues.of_others
+        yield _told(steps, TareOut(container.number), key, prior, off)
 
 
 def swaps(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
@@ -390,6 +413,7 @@ def swaps(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
             noise = Variance(_noise(steps) + offer.expected.variance + good.expected.variance)
             off = _Off(Mass(_total(steps) - expected), noise)
             prior = _SWAPPED - log(len(scene.goods)) + (_ANNOUNCED if good.announced else 0.0) + _hand(scene, Way.BOTH)
+            prior += scene.clues.of(offer.product)
             story = Swapped(good.line.line, offer.scan, Mass(_total(steps) + good.line.mass))
             if story.arrived > 0:
                 yield _told(steps, story, f"swap {good.kind} for {offer.kind}", prior, off)

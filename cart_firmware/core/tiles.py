@@ -82,7 +82,8 @@ def _left(story: Left, basket: Basket, _prices: Prices | None) -> str:
 
 def _recognised(story: Recognised, _basket: Basket, prices: Prices | None) -> str:
     product = prices.find(story.product) if prices else None
-    return product.name if product else story.product
+    name = product.name if product else story.product
+    return name if len(story.masses) == 1 else f"{len(story.masses)} \N{MULTIPLICATION SIGN} {name}"
 
 
 _CONTAINER = "My own container"

@@ -5,12 +5,14 @@ its weight goes. So there is nothing to gain from saying that goods are one's ow
 """
 
 from collections.abc import Callable
+from math import log
 from typing import Any
 
 import msgspec
 
 from cart_firmware.core.decision import Context, Draft
 from cart_firmware.core.fusion import choices, expect, reconsider, tell
+from cart_firmware.core.hypotheses import Arrived, Hypothesis, Several
 from cart_protocol.basket import AttentionChanged, ItemScanned, PendingScan, Phase, ScanAbandoned
 from cart_protocol.gs1.restricted import plu
 from cart_protocol.ids import LineId, ProductId, ScanId
@@ -22,6 +24,8 @@ _MOST_LOOSE = 120
 """A shop with more finds the others by their letters."""
 _LOOSE = plu("")
 """What the numbers of goods begin with that bear no code of their maker."""
+_DOUBTED = log(2_000)
+"""Odds of a picture against the shopper's word, above which staff should have a look. The shopper is told nothing."""
 _BY_HAND = ""
 """Symbology of what was not read from a symbol."""
 
@@ -154,8 +158,21 @@ def _cancel(draft: Draft, touch: Cancel, _context: Context) -> None:
 def _choose(draft: Draft, touch: Choose, context: Context) -> None:
     chosen = next((story for story in choices(draft, context) if story.key == touch.key), None)
     if chosen is not None:
+        doubted = _seen_otherwise(draft, chosen)
         tell(draft, chosen, context)
+        if doubted and not draft.basket.attention:
+            draft.add(AttentionChanged(reason="doubted"))
         draft.settle()
+
+
+def _seen_otherwise(draft: Draft, chosen: Hypothesis) -> bool:
+    """Return whether the pictures are all but certain that it was something else than the shopper says was put in."""
+    sight = draft.evidence.clues.sight
+    if sight is None or not isinstance(chosen.story, Arrived | Several):
+        return False
+    scans = chosen.story.scans if isinstance(chosen.story, Arrived) else (chosen.story.scan,)
+    told = max(sight.of(draft.basket.pending[scan].product) for scan in scans)
+    return max((ratio for _, ratio in sight.products), default=0.0) - told >= _DOUBTED
 
 
 def _container(draft: Draft, _touch: Container, context: Context) -> None:

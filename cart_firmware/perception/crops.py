@@ -29,6 +29,22 @@ class Crop(msgspec.Struct, frozen=True):
     """Its colours, where the camera sees any (see colour)."""
 
 
+def square(at_us: int, frame: Picture, planes: Planes | None, box: tuple[int, int, int, int], width: int) -> Crop:
+    """Return the square about a box of a picture that is reduced to `width`, as far as the frame goes."""
+    scale = frame.shape[1] / width
+    left, top, wide, high = (extent * scale for extent in box)
+    side = min(round((1 + 2 * _MARGIN) * max(wide, high)), *frame.shape)
+    columns, rows = (
+        slice(start, start + side)
+        for middle, length in ((left + wide / 2, frame.shape[1]), (top + high / 2, frame.shape[0]))
+        for start in [min(max(0, round(middle - side / 2)), length - side)]
+    )
+    cut = _cut(planes, rows, columns)
+    return Crop(
+        at_us, columns.start, rows.start, np.array(frame[rows, columns]), 0.0, None if cut is None else np.array(cut)
+    )
+
+
 class Crops:
     """Keeps the best of a passage: at most `MOST`, each a part of a frame."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cart_firmware.core.decision import Way
 from cart_firmware.perception.backdrop import Backdrop, Levels, View
 from cart_firmware.perception.colour import Planes
-from cart_firmware.perception.crops import Crop, Crops
+from cart_firmware.perception.crops import Crop, Crops, square
 from cart_firmware.perception.flow import flow
 from cart_firmware.perception.reading import Picture
 from cart_firmware.perception.remains import Remains, remains
@@ -68,6 +68,18 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     found: Remains
     """What that was concluded from."""
     crops: tuple[Crop, ...] = ()
+    put: Crop | None = None
+    """What lies now where the inside changed most: the goods, if they were put in ..."""
+    taken: Crop | None = None
+    """... and what lay there before: the goods, if they were taken out."""
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """The whole view, in full resolution: a copy."""
+
+    at_us: int
+    luma: Picture
+    planes: Planes | None
 
 
 class Hands:
@@ -84,6 +96,8 @@ class Hands:
         self._lately = list[Moment]()
         self._visit: Visit | None = None
         self._crops = Crops()
+        self._clean: Frame | None = None
+        """The last of which nothing was over the rim."""
         self._before: Picture | None = None
         self._differed: Picture = np.zeros((0, 0), np.uint8)
         self._began_us = 0
@@ -114,8 +128,12 @@ class Hands:
                 marked = np.asarray(cv2.bitwise_and(inside, cv2.dilate(moves, _SQUARE)), np.uint8)
                 self._crops.offer(at_us, luma, marked, planes)
             passage = self._visited(self._visit, at_us, view, inside, stirs=bool(cv2.countNonZero(moves)), arm=arm)
+            if passage and passage.found.area:
+                passage = self._with_goods(passage, Frame(at_us, luma, planes))
         else:
             self._idle(at_us, view, inside, arm=arm)
+            if not cv2.countNonZero(inside):
+                self._clean = Frame(at_us, luma.copy(), None if planes is None else planes.copy())
         self._before = view.picture
         return passage
 
@@ -128,7 +146,7 @@ class Hands:
         self._along = self._rim.along(width, height)
         self._outside = (self._depth > _OUTSIDE[0]) & (self._depth < _OUTSIDE[1])
         self._at_rim = np.asarray(((self._depth > _AT_RIM[0]) & (self._depth < _AT_RIM[1])) * np.uint8(255))
-        self._backdrop, self._visit, self._before = Backdrop(), None, None
+        self._backdrop, self._visit, self._before, self._clean = Backdrop(), None, None, None
         self._differed = np.zeros((height, width), np.uint8)
         self._lately.clear()
 
@@ -190,6 +208,14 @@ class Hands:
             from_us=self._began_us, until_us=free_us, way=way, confidence=confidence,
             found=found, crops=self._crops.best(),
         )  # fmt: skip
+
+    def _with_goods(self, passage: Passage, now: Frame) -> Passage:
+        """Cut out where the inside changed most, before and after."""
+        box, width = passage.found.box, self._depth.shape[1]
+        put = square(now.at_us, now.luma, now.planes, box, width)
+        then = self._clean
+        taken = square(then.at_us, then.luma, then.planes, box, width) if then else None
+        return msgspec.structs.replace(passage, put=put, taken=taken)
 
     # ── what moves ──
 

@@ -87,6 +87,8 @@ class Remains(msgspec.Struct, frozen=True):
     """How far the corners at the rim went, in pixels."""
     pictures: int = 0
     """Of the arm on its way in, or on its way out, whichever are fewer."""
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Left, top, width and height of the largest spot that changed, in the reduced picture."""
 
 
 def remains(visit: Visit, after: Levels) -> Remains:
@@ -125,6 +127,7 @@ def remains(visit: Visit, after: Levels) -> Remains:
         inward=sum(step for step in travel if step > 0),
         outward=-sum(step for step in travel if step < 0),
         pictures=min(len(inwards), len(outwards)),
+        box=_box(max(spots, key=np.count_nonzero)),
     )
 
 
@@ -136,6 +139,11 @@ def _changes(visit: Visit, after: Levels) -> tuple[Mask, list[Mask]]:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(clean)
     spots = [labels == number for number in range(1, count) if stats[number, cv2.CC_STAT_AREA] >= _LEAST_CHANGE]
     return np.asarray(np.any(spots, axis=0), np.bool_) if spots else np.zeros(labels.shape, np.bool_), spots
+
+
+def _box(spot: Mask) -> tuple[int, int, int, int]:
+    left, top, width, height = cv2.boundingRect(spot.astype(np.uint8))
+    return left, top, width, height
 
 
 def _on_the_way(visit: Visit, moments: Iterable[Moment], backdrop: Levels, changed: Mask) -> list[Tip]:

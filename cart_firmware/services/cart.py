@@ -17,6 +17,7 @@ from cart_firmware.services.fuse import Address, Fuse
 from cart_firmware.services.lesson import Lessons
 from cart_firmware.services.memory import Memory
 from cart_firmware.services.price_book import Verify
+from cart_firmware.services.recognise import Recognise
 from cart_firmware.services.recorder import Recorder
 from cart_firmware.services.report import Status, status_of
 from cart_firmware.services.send_record import Draw, SendRecord, undrawn
@@ -91,6 +92,7 @@ class Cart:
             if sights
             else None
         )
+        self._recognise = Recognise(sights, self.fuse.submit, lambda: self.fuse.prices) if sights else None
         self.eye = Eye(
             frames,
             reader,
@@ -101,6 +103,7 @@ class Cart:
             recorder=self.recorder,
             hands=hands,
             onlook=self.lessons.onlook if self.lessons else _unwatched,
+            recognise=self._recognise.passed if self._recognise else None,
         )
         self.send_record = SendRecord(link, self.recorder, draw)
         self._pictures: FetchPictures | None = None
@@ -136,6 +139,8 @@ class Cart:
                     group.create_task(self._pictures.run(), name="pictures")
                 if self.lessons:
                     group.create_task(self.lessons.run(), name="lessons")
+                if self._recognise:
+                    group.create_task(self._recognise.run(), name="recognise")
         finally:
             self._service_manager.stopping()
             await self._close()

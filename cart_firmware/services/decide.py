@@ -9,7 +9,7 @@ from typing import Protocol, assert_never, get_args
 import msgspec
 
 from cart_firmware.core import fusion, session
-from cart_firmware.core.decision import Context, Draft, Evidence, Passed
+from cart_firmware.core.decision import Context, Draft, Evidence, Passed, Sighted
 from cart_firmware.core.hypotheses import Hypothesis
 from cart_firmware.core.recording import FusionSettings
 from cart_firmware.core.scanning import Scanner
@@ -143,6 +143,8 @@ class Decider:
                 fusion.scan_seen(draft, seen, context)
             case Passed():
                 fusion.passage_seen(draft, matter, context)
+            case Sighted():
+                fusion.goods_sighted(draft, matter, context)
             case Touched(_, touch):
                 touched(draft, touch, context)
             case Commanded():

@@ -1,7 +1,7 @@
 """One product being shown to a camera: its shots as vectors, until there are enough. No picture outlives its frame."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -10,6 +10,7 @@ from cart_firmware.perception.embedder import Picture
 from cart_firmware.perception.product_index import Floats
 from cart_firmware.perception.self_test import learned
 from cart_firmware.perception.shots import Seen, Shots
+from cart_firmware.perception.taught import taught, with_taught
 from cart_firmware.ports import Frame, FrameSource
 from cart_firmware.services.camera_check import FIRST_S, NEXT_S, CameraSilentError
 from cart_firmware.services.sight import Sights
@@ -86,6 +87,18 @@ async def watch(camera: FrameSource, enrolment: Enrolment, tell: Callable[[Showi
         if showing.done:
             return
         patience_s = NEXT_S
+
+
+def learned_together(
+    sights: Sights, shots: Mapping[ProductId, Sequence[Picture]], prices: Prices | None
+) -> Iterator[Learned]:
+    """Yield what is learned of each of several products; each is tested against the others as well."""
+    vectors = {product: sights.vectors(pictures) for product, pictures in shots.items()}
+    network = sights.knowledge.network_sha256
+    new = {product: taught(product, seen, network) for product, seen in vectors.items()}
+    for product, seen in vectors.items():
+        others = with_taught(sights.knowledge, [each for each in new.values() if each.product != product])
+        yield learned(product, seen, others, same=same_as(product, prices))
 
 
 def same_as(product: ProductId, prices: Prices | None) -> tuple[str, ...]:

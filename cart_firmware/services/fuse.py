@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from cart_firmware.core.decision import Evidence, Passed
+from cart_firmware.core.decision import Evidence, Passed, Sighted
 from cart_firmware.core.health import Health
 from cart_firmware.core.prompts import Prompt, Situation, prompt
 from cart_firmware.core.recording import FusionSettings
@@ -185,7 +185,7 @@ class Fuse:
             case Seen(seen):
                 if not await self._decide(observation, seen.at_us):
                     _LOG.warning("a scan could not be recorded", product=str(getattr(seen, "product", "")))
-            case Passed():
+            case Passed() | Sighted():
                 await self._decide(observation, observation.until_us)
             case _:
                 await self._decide(observation, observation.at_us)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from cart_firmware.core.decision import Passed
+from cart_firmware.core.decision import Passed, Sighted
 from cart_firmware.core.scanning import Refused, Shown
 from cart_firmware.core.touch import Touch
 from cart_firmware.core.weighing import Step
@@ -45,4 +45,4 @@ class Touched(msgspec.Struct, frozen=True):
     touch: Touch
 
 
-Observation = Stepped | Loaded | Seen | Passed | Commanded | BookIssued | Touched
+Observation = Stepped | Loaded | Seen | Passed | Sighted | Commanded | BookIssued | Touched

@@ -101,12 +101,22 @@ class Passage(Protocol):
     def way(self) -> Way: ...
     @property
     def crops(self) -> Sequence[Crop]: ...
+    @property
+    def put(self) -> Crop | None: ...
+    @property
+    def taken(self) -> Crop | None: ...
 
 
 class HandWatch(Protocol):
     """Pixels to passages; some milliseconds at most."""
 
     def see(self, at_us: int, luma: Luma, planes: Planes | None, /) -> Passage | None: ...
+
+
+class RecogniseGoods(Protocol):
+    """Has the goods of a passage named (cart_firmware.services.recognise.Recognise.passed)."""
+
+    def __call__(self, passage: Passage, *, limited: bool) -> None: ...
 
 
 class Scale:
@@ -241,8 +251,9 @@ class Eye:
         recorder: Recorder,
         hands: HandWatch | None = None,
         onlook: Callable[[Frame], None] = lambda _: None,
+        recognise: RecogniseGoods | None = None,
     ) -> None:
-        self._onlook = onlook
+        self._onlook, self._recognise = onlook, recognise
         self._frames, self._reader, self._scanner, self._hands = frames, reader, scanner, hands
         self._health, self._clock, self._submit, self._recorder = health, clock, submit, recorder
         self.turned_us: int | None = None
@@ -280,6 +291,8 @@ class Eye:
                 self._submit(Seen(seen))
             if passage is not None:
                 self._submit(Passed(passage.from_us, passage.until_us, passage.way))
+                if self._recognise:
+                    self._recognise(passage, limited=frame.colour is not None and frame.colour.limited)
                 for crop in passage.crops:
                     self._recorder.crop(crop.at_us, crop.luma)
                 _LOG.debug("passage", way=passage.way.value, from_us=passage.from_us, until_us=passage.until_us)

@@ -78,6 +78,7 @@ _CALLS = {
     "help": "Shopper asks for help",
     "unexplained": "Question open for long",
     "container": "Own container too heavy",
+    "doubted": "Camera saw other goods than were scanned",
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from cart_firmware.core import fusion, session
-from cart_firmware.core.decision import Clues, Context, Draft, Evidence, Passed
+from cart_firmware.core.decision import Context, Draft, Evidence, Passed, Sighted, Way
 from cart_firmware.core.scanning import Refused, Shown, identify
 from cart_firmware.core.tiles import Tile, tiles
 from cart_firmware.core.touch import Choose, Touch, touched
@@ -126,10 +126,14 @@ class Trip:
     def touch(self, touch: Touch) -> list[CartEvent]:
         return self.tell(touched, touch)
 
-    def sees(self, clues: Clues) -> None:
-        """A camera over the rim, or a recogniser, says something of the change that comes next."""
-        self.evidence.clues = clues
-        self.evidence.passages = (Passed(self.now_us - SECOND // 2, self.now_us, clues.hand),)
+    def sees(self, *products: tuple[str, float], others: float = 0.0, hand: Way = Way.UNSEEN) -> list[CartEvent]:
+        """A camera over the rim, and a recogniser, say something of the change that comes next, or that waits.
+
+        `products` are codes with the logarithm of how much better the picture fits them than goods at large.
+        """
+        named = tuple((ProductId(code if ":" in code else gtin_of(code)), ratio) for code, ratio in products)
+        passed = self.tell(fusion.passage_seen, Passed(self.now_us - SECOND // 2, self.now_us, hand))
+        return passed + self.tell(fusion.goods_sighted, Sighted(self.now_us - SECOND // 2, self.now_us, named, others))
 
     @property
     def tiles(self) -> tuple[Tile, ...]:

@@ -107,6 +107,31 @@ def test_it_leaves_a_running_cart_its_camera(bench: Bench, programs: Programs) -
     assert "stop it" in answer.stderr
 
 
+def test_a_folder_of_pictures_teaches_many_products_each_tested_against_the_others(
+    bench: Bench, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    for number, turns in (("00071", range(4)), ("00072", range(4, 8))):
+        for turn in turns:
+            assert cv2.imwrite(str(folder / f"{number}_{turn}.png"), fruit(turn)[55:185, 95:225])
+    answer = bench.ask("enrol-all", str(folder))
+    assert answer.returncode == 0, answer.stderr
+    assert "2 of 2 products learned" in answer.stdout
+    kept = {each.learned.taught.product: each.learned for each in SightFolder(bench.state).lessons()}
+    assert set(kept) == {"plu:00071", "plu:00072"}
+    assert kept["plu:00071"].taught.look_alikes == ("plu:00072",), "one fruit under two numbers"
+
+
+def test_a_folder_with_a_file_that_is_named_after_nothing_is_refused_whole(bench: Bench, tmp_path: Path) -> None:
+    assert cv2.imwrite(str(tmp_path / "00071_1.png"), fruit(1))
+    assert cv2.imwrite(str(tmp_path / "apple.png"), fruit(2))
+    answer = bench.ask("enrol-all", str(tmp_path))
+    assert answer.returncode == 2
+    assert "apple: " in answer.stderr
+    assert SightFolder(bench.state).lessons() == []
+
+
 def test_sight_lists_the_names_for_the_price_book(bench: Bench) -> None:
     answer = bench.ask("sight", "--json")
     assert answer.returncode == 0, answer.stderr

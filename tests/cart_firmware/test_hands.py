@@ -1,23 +1,27 @@
 """Hands over the rim, on film of the simulated basket: what went which way, and what is no hand."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 
 from cart_firmware.core.decision import Way
-from cart_firmware.perception.crops import MOST
+from cart_firmware.perception.colour import bgr
+from cart_firmware.perception.crops import MOST, Crop
 from cart_firmware.perception.hands import Hands, Passage
 from cart_firmware.perception.reading import Picture
 from cart_firmware.perception.rim import Rim
-from sim.goods import Unit
+from edge_agent.store.price_book_file import read_price_book
+from sim.goods import Shelves, Unit
 from sim.optics.contents import Contents
 from sim.optics.passages import DISTURBANCES, PASSAGES, Clip
-from sim.optics.scene import render, seen_at
+from sim.optics.scene import Scene, render, render_colours, seen_at
 from tests.cart_firmware.corner_shop import BOOK
 
 SEEDS = range(6)
+DEMO = Path(__file__).resolve().parents[2] / "edge_agent" / "catalogue" / "demo.toml"
 
 
 def passages(frames: Iterable[tuple[int, Picture]], rim: Rim | None = None) -> list[Passage]:
@@ -117,3 +121,46 @@ def test_inside_is_on_the_left_of_whoever_walks_along_the_rim() -> None:
     assert depth[0, 80] == pytest.approx(59.5)
     assert depth[119, 80] == pytest.approx(-59.5)
     assert Rim(0.5, 1.0, 0.5, 0.0).depth(160, 120)[60, 0] > 0
+
+
+# ── what lies there ──
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_goods_that_were_put_in_and_taken_out_again_are_cut_out_without_the_hand(seed: int) -> None:
+    """The red pepper, as it lies there: mostly red, which no skin, steel or sleeve here is."""
+    contents, hands, dice = Contents(Random(seed)), Hands(Rim()), np.random.default_rng(seed)
+    shelves = Shelves(read_price_book(DEMO))
+    pepper = shelves.take_loose(next(each for each in shelves.loose if each.name == "Bell peppers, red"), Random(seed))
+    found, at_s = list[Passage](), 0.0
+    for view in (
+        lambda _: Scene(inside=contents.inside),
+        lambda now_s: contents.put(pepper, now_s)[0],
+        lambda now_s: contents.take(pepper, now_s)[0],
+    ):
+        scenes = view(at_s)
+        for _ in range(48):
+            scene = seen_at(scenes, at_s)
+            passage = hands.see(round(at_s * 1e6), render(scene, 640, 480, dice), render_colours(scene, 640, 480))
+            found += [passage] if passage else []
+            at_s += 1 / 15
+    put, out = found
+    assert put.put is not None
+    assert out.taken is not None
+    for crop in (put.put, out.taken):
+        assert crop.luma.shape[0] == crop.luma.shape[1]
+        assert _red_share(crop) > 0.2
+    assert put.taken is not None
+    assert _red_share(put.taken) < 0.02, "before, nothing lay there"
+
+
+def _red_share(crop: Crop) -> float:
+    assert crop.planes is not None
+    pixels = bgr(crop.luma, crop.planes).astype(int)
+    return float(np.mean((pixels[..., 2] > 90) & (pixels[..., 2] > 2 * pixels[..., 1])))
+
+
+def test_a_grey_camera_cuts_out_grey_pictures() -> None:
+    (passage,) = passages(clip("put in", 2).frames())
+    assert passage.put is not None
+    assert passage.put.planes is None

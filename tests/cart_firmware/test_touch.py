@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from cart_firmware.core import touch as touches
-from cart_firmware.core.decision import Clues, Way
+from cart_firmware.core.decision import Way
 from cart_firmware.core.hypotheses import Story
 from cart_firmware.core.judgement import THRESHOLDS
 from cart_firmware.core.touch import Add, Cancel, Choose, Container, Help, Quantity, Remove, search
@@ -22,6 +22,8 @@ from cart_protocol.ids import ProductId
 from cart_protocol.mass import grams
 from cart_protocol.messages import ExplainWeight, Freeze
 from tests.cart_firmware.corner_shop import (
+    APPLES,
+    CHEESE,
     CHEESE_LABEL,
     GUM,
     JAM,
@@ -29,6 +31,7 @@ from tests.cart_firmware.corner_shop import (
     MILK,
     PASTA,
     PRICES,
+    SECOND,
     SESSION,
     TEA,
     Trip,
@@ -241,7 +244,7 @@ def test_a_closed_basket_takes_no_touch_but_a_call_for_help() -> None:
 
 def test_what_a_recogniser_names_is_asked_about_and_never_charged_by_itself() -> None:
     trip = Trip.begun()
-    trip.sees(Clues(products=((ProductId(gtin_of(JAM)), 3.0), (ProductId(gtin_of(GUM)), 2.0)), hand=Way.IN))
+    trip.sees((JAM, 3.0), (GUM, 2.0), hand=Way.IN)
     trip.put(640)
     trip.wait(3)
     assert any(isinstance(event, WeightUnexplained) for event in trip.events)
@@ -252,10 +255,90 @@ def test_what_a_recogniser_names_is_asked_about_and_never_charged_by_itself() ->
 
 def test_a_recogniser_that_saw_it_leave_decides_between_two_that_weigh_alike() -> None:
     trip = _two_alike()
-    trip.sees(Clues(products=((ProductId(gtin_of(PASTA)), 6.0),), hand=Way.OUT))
+    trip.sees((PASTA, 6.0), hand=Way.OUT)
     events = trip.put(-507)
     assert [event for event in events if isinstance(event, LineRemoved)]
     assert trip.names == ["Rice"]
+
+
+def test_loose_goods_are_named_by_sight_weighed_and_charged_when_the_shopper_says_so() -> None:
+    trip = Trip.begun()
+    trip.sees((APPLES, 4.0), others=-2.0, hand=Way.IN)
+    trip.put(1_000)
+    assert [(tile.what, tile.how) for tile in trip.tiles] == [("Apples", "put in")]
+    assert trip.names == [], "sight alone charges nothing"
+    trip.choose("Apples")
+    assert (trip.names, trip.total) == (["Apples"], 299)
+
+
+def test_what_is_seen_after_the_load_has_settled_still_names_it() -> None:
+    trip = Trip.begun()
+    trip.put(1_000)
+    assert trip.tiles == ()
+    trip.now_us += SECOND // 2
+    trip.sees((APPLES, 4.0), hand=Way.IN)
+    assert [tile.what for tile in trip.tiles] == ["Apples"]
+
+
+def test_pieces_that_a_camera_names_are_counted_by_their_mass() -> None:
+    trip = Trip.begun()
+    trip.sees((JAM, 4.0), hand=Way.IN)
+    trip.put(3 * 640)
+    assert [tile.what for tile in trip.tiles] == ["3 \N{MULTIPLICATION SIGN} Jam"]
+    trip.choose("3 \N{MULTIPLICATION SIGN} Jam")
+    assert trip.names == ["Jam"] * 3
+
+
+def test_a_label_on_other_goods_of_the_same_mass_is_asked_about() -> None:
+    """Weight agrees with the label, the picture with something dearer: not believed, and both are offered."""
+    trip = Trip.begun()
+    trip.scan(PASTA)
+    trip.sees((CHEESE, 5.0), (PASTA, -6.0), hand=Way.IN)
+    trip.put(505)
+    assert trip.names == []
+    trip.wait(3)
+    assert {tile.what for tile in trip.tiles} == {"Cheese", "Pasta"}
+    assert trip.choose("Cheese")
+    assert trip.names == ["Cheese"]
+    assert trip.basket.attention == ""
+
+
+def test_who_insists_on_the_label_against_the_picture_is_believed_and_staff_have_a_look() -> None:
+    trip = Trip.begun()
+    trip.scan(PASTA)
+    trip.sees((CHEESE, 5.0), (PASTA, -6.0), hand=Way.IN)
+    trip.put(505)
+    assert AttentionChanged(reason="doubted") in trip.choose("Pasta")
+    assert trip.names == ["Pasta"]
+    assert kinds(trip.command(ExplainWeight(session=SESSION))) == ["AttentionChanged"]
+    assert trip.basket.attention == ""
+
+
+def test_the_banana_trick_is_asked_about() -> None:
+    """Cheap loose goods chosen by number, and something dear on the platform that the camera knows."""
+    trip = Trip.begun()
+    trip.touch(Add(product=ProductId(APPLES)))
+    trip.sees((CHEESE, 5.0), (APPLES, -6.0), hand=Way.IN)
+    trip.put(500)
+    trip.wait(3)
+    assert trip.names == []
+    assert "Cheese" in [tile.what for tile in trip.tiles]
+
+
+def test_a_picture_that_is_not_sure_does_not_stand_in_the_way_of_an_honest_scan() -> None:
+    trip = Trip.begun()
+    trip.scan(PASTA)
+    trip.sees((CHEESE, 2.0), (PASTA, 0.5), hand=Way.IN)
+    trip.put(505)
+    assert trip.names == ["Pasta"]
+
+
+def test_a_scan_of_goods_that_nobody_taught_is_not_doubted_by_a_picture() -> None:
+    trip = Trip.begun()
+    trip.scan(MILK)
+    trip.sees((APPLES, 5.0), (CHEESE, -4.0), others=-2.0, hand=Way.IN)
+    trip.put(1_032)
+    assert trip.names == ["Milk"], "nobody knows what milk looks like"
 
 
 def test_no_story_is_without_threshold_and_no_touch_without_effect() -> None:
