@@ -13,6 +13,7 @@ BENCHMARKS = {
     "replay": "bench.replay",
     "cart": "bench.cart",
     "hands": "bench.hands",
+    "sight": "bench.sight",
 }
 
 
