@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
+from cart_protocol.pricing.price_book import Product
 from sim.live_shop import STAFF, LiveShop
 from sim.processes import ProcessFailedError
 from sim.scoreboard import Ledgers, live_rows, table, verdict
@@ -22,6 +23,9 @@ _ITEMS = (3, 7)
 _LOOK_S = 0.5
 _LOOKS_PER_LINE = 20
 """Without a terminal the scoreboard is a line every ten seconds."""
+_SHOTS, _MOST_SHOWN = 3, 8
+"""Of what staff show a cart while the shop runs: so many are enough, so often it is laid into the cart."""
+_APART_S, _LIES_S = 2.5, 4.0
 _SETTLE_S = 20.0
 """How long the last events may take to be acknowledged before the books are compared."""
 
@@ -62,10 +66,16 @@ class _Demo:
         self._options = options
         self._console = Console()
         self._began = asyncio.get_event_loop().time()
-        self._shop = LiveShop(options.folder, options.carts, options.seed, photos=options.photos, say=self._say)
+        self._by_sight = options.photos is None
+        self._shop = LiveShop(
+            options.folder, options.carts, options.seed, photos=options.photos, by_sight=self._by_sight, say=self._say
+        )
         self._tally = Tally()
         self._phone_us: list[int] = []
         self._first_item_s = 0.0
+        self._taught = False
+        self._wishes = list[Product]()
+        """What the next shopper comes for."""
 
     async def run(self) -> int:
         try:
@@ -107,13 +117,16 @@ class _Demo:
 
     async def _let_in(self) -> None:
         options, dice = self._options, self._shop.dice
-        crowd = characters(options.trips, dice) if options.trips else []
+        crowd = characters(options.trips, dice, by_sight=self._by_sight) if options.trips else []
         arrivals = iter(range(1, options.trips + 1)) if options.trips else iter(range(1, sys.maxsize))
 
         async def one_cart(cart: int) -> None:
             for number in arrivals:
                 character = crowd[number - 1] if crowd else dice.choice([*Character, *[Character.HONEST] * 12])
                 await self._visit(cart, number, character)
+                if self._by_sight and not self._taught and cart == 0:
+                    self._taught = True
+                    await self._teach_new()
                 await asyncio.sleep(dice.uniform(0.3, 1.0))
 
         await asyncio.gather(*(one_cart(cart) for cart in range(options.carts)))
@@ -125,7 +138,29 @@ class _Demo:
             cart=shop.world.carts[cart], lane=shop.world.lane, tally=self._tally,
             dice=random.Random(f"{self._options.seed}/{number}"),
             items=random.Random(f"{self._options.seed}/{number}/list").randint(*_ITEMS),
+            by_sight=self._by_sight, wishes=self._wishes,
         ).run()  # fmt: skip
+
+    async def _teach_new(self) -> None:
+        """Between two shoppers staff show the first cart what came this morning; the next one who comes buys some."""
+        shop, cart, product = self._shop, self._shop.world.carts[0], self._shop.new_product
+        self._say(f"staff show {cart.name} {product.name}")
+        if not await shop.world.attendant.teach(product.id, cart.name, _SHOTS):
+            self._say("the store would not have it shown")
+            return
+        dice = random.Random(f"{self._options.seed}/new product")
+        for _ in range(_MOST_SHOWN):
+            await asyncio.sleep(_APART_S)
+            unit = shop.shelves.take_loose(product, dice)
+            cart.put(unit)
+            await asyncio.sleep(_LIES_S)
+            cart.take(unit)
+            if await shop.world.attendant.use_lessons():
+                self._say(f"carts were taught {product.name} while the shop runs")
+                self._wishes.append(product)
+                await asyncio.sleep(_APART_S)
+                return
+        self._say(f"{product.name}: the cart did not learn it; see the console")
 
     async def _watch(self) -> None:
         """Keep the scoreboard up to date, and stop the shop when a program dies."""

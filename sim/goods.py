@@ -27,6 +27,8 @@ class Unit(msgspec.Struct, kw_only=True):
     tag_live: bool
     pieces: int = 1
     """Loose goods in one hand or bag."""
+    said: str = ""
+    """What its label calls it, where that is another product's."""
     photograph: str | None = None
     """A real photograph of such a pack, shown to cameras in place of a rendered label."""
 
@@ -48,6 +50,8 @@ class Shelves:
         """What a cart can scan: packs, and loose goods that the counter's scale gives a label."""
         self.loose = [product for product in book.products if product.id in LOOSE]
         """What can be taken from its crate as it is."""
+        self.by_sight = [product for product in self.loose if LOOSE[product.id].by_sight]
+        """Of those, what no label says."""
         self.tagged = [product for product in self.products if product.tagged]
         if not self.products or not self.tagged:
             raise ValueError(
@@ -84,14 +88,25 @@ class Shelves:
         mass = sum(max(1_000, round(1_000 * dice.gauss(piece.grams, piece.spread))) for _ in range(pieces))
         return Unit(product=product, mass_mg=mass, symbology="", code="", tag_live=product.tagged, pieces=pieces)
 
-    def _weighed_bag(self, product: Product, dice: random.Random) -> Unit:
+    def switched(self, dice: random.Random) -> Unit:
+        """Take dear loose goods, with the label that the counter's scale printed for them under a cheaper number."""
+        labels = [product for product in self.loose if product not in self.by_sight]
+        while True:
+            goods, label = dice.choice(self.loose), dice.choice(labels)
+            if goods.sold_by is label.sold_by and 2 * label.price.minor <= goods.price.minor:
+                break
+        unit = self.take_loose(goods, dice)
+        printed = self._weighed_bag(label, dice, round(unit.mass_mg / 1_000))
+        return msgspec.structs.replace(unit, symbology=printed.symbology, code=printed.code, said=label.name)
+
+    def _weighed_bag(self, product: Product, dice: random.Random, grams: int | None = None) -> Unit:
         """Loose goods get their label at the counter scale: in-store EAN-13 with the net mass in grams."""
         pattern = self._mass_pattern
         if pattern is None:
             raise ValueError(
                 f"{product.name} is sold by the kilogram, but the price book has no mass pattern for labels"
             )
-        grams = dice.randint(*_LOOSE_GRAMS)
+        grams = grams or dice.randint(*_LOOSE_GRAMS)
         mass = max(1_000, round(dice.gauss(grams * 1_000, _LABEL_ERROR_MG)))
         return Unit(
             product=product,

@@ -13,8 +13,9 @@ import httpx
 import msgspec
 
 from cart_protocol.host.clock import HostClock
-from cart_protocol.pricing.price_book import PriceBook
+from cart_protocol.pricing.price_book import PriceBook, Product
 from sim.goods import Shelves
+from sim.optics.lying import write_shots
 from sim.photographs import Photograph, PhotographShelves, photographs, write_catalogue
 from sim.postgres_cluster import PostgresCluster
 from sim.processes import Processes, Program, free_port, run_once
@@ -27,6 +28,8 @@ STAFF = ("manager", "demo-only")
 """Name and password of the shop's own staff; it is reached on loopback only."""
 _PORTS, _SCREENS = (18883, 18443, 18790), 18080
 """Of broker, pages and acquirer, and of the first cart's screen."""
+_SHOTS = 5
+"""Of each product that carts are taught."""
 _LISTENER = re.compile(r"^listener \d+ \S+", flags=re.MULTILINE)
 
 
@@ -63,6 +66,7 @@ class LiveShop:
         carts: how many.
         seed: decides what the goods weigh.
         photos: show the cameras the photographs of this folder.
+        by_sight: carts know loose goods by sight, all but `new_product`, which staff show a cart while the shop runs.
         first_port: use the ports from here on, those of them that are free; left out: where people look first.
         frames_per_second: of the cameras; fewer spare the machine.
         database: a PostgreSQL for the store's journal, made already; left out, it is a file.
@@ -71,7 +75,7 @@ class LiveShop:
     """
 
     def __init__(self, folder: Path, carts: int, seed: int, *, photos: Path | None = None,
-                 first_port: int | None = None, frames_per_second: int | None = None,
+                 by_sight: bool = False, first_port: int | None = None, frames_per_second: int | None = None,
                  database: PostgresCluster | None = None, roads: Roads | None = None,
                  say: Callable[[str], None] = lambda _: None) -> None:  # fmt: skip
         usual = [*_PORTS, *range(_SCREENS, _SCREENS + carts)]
@@ -86,7 +90,7 @@ class LiveShop:
         self.screen_us: list[int] = []
         self._carts = range(1, carts + 1)
         self._frames_per_second, self._database, self._roads = frames_per_second, database, roads
-        self._say = say
+        self._say, self._by_sight = say, by_sight and photos is None
         self._photographs: list[Photograph] = photographs(photos.resolve()) if photos else []
         self._before = StoreBooks()
         self._acquirer_before = AcquirerBooks()
@@ -103,6 +107,9 @@ class LiveShop:
         await self.prepare()
         book = msgspec.json.decode(await run_once(self._edge("price-book")), type=PriceBook)
         self.shelves = PhotographShelves(book, self._photographs) if self._photographs else Shelves(book)
+        teaches = self._by_sight and not self.files.shown.exists()
+        if teaches:
+            self._paint_shots()
         self.world = LiveWorld(self.files, len(self._carts), self.dice, self.clock, self.screen_us, staff=STAFF)
         await self.world.start()
         if self._database is not None:
@@ -112,11 +119,34 @@ class LiveShop:
         for part in self._backstage():
             self._say(f"starting {part.name}")
             await self.processes.start(part)
+        if teaches:
+            self._say("staff show a cart what has no label")
+            await self._show_goods()
         self._say(f"starting {len(self._carts)} carts")
         await asyncio.gather(*(self.processes.start(part) for part in self._cart_programs()))
         self._before = await self._store_books()
         self._acquirer_before = await self.acquirer_books()
         await self.world.connect()
+        if teaches:
+            taught = await self.world.attendant.teach_all(len(self.shelves.loose) - 1)
+            self._say(f"all carts are taught {taught} products by sight")
+
+    async def _show_goods(self) -> None:
+        """Have the first cart learn loose goods from pictures, before it runs: the store hears of it when it does."""
+        await self._painted
+        await run_once([*self._cart("enrol-all", 1), str(self.files.shown)])
+
+    def _paint_shots(self) -> None:
+        """Take pictures of all loose goods but the new ones, beside whatever else is made meanwhile."""
+        shown = [product.id for product in self.shelves.loose if product.id != self.new_product.id]
+        self._painted = asyncio.ensure_future(
+            asyncio.to_thread(write_shots, self.files.shown, self.shelves, shown, _SHOTS, 1)
+        )
+
+    @property
+    def new_product(self) -> Product:
+        """Loose goods that came this morning: no cart knows them yet."""
+        return self.shelves.by_sight[-1]
 
     async def close(self) -> None:
         """Leave the world and stop every program. May be called on a shop that did not open."""
@@ -159,7 +189,8 @@ class LiveShop:
             await self._issue_carts(made)
         for number in self._carts:
             write_cart(
-                files, number, photos=bool(self._photographs), frames_per_second=self._frames_per_second,
+                files, number, photos=bool(self._photographs), by_sight=self._by_sight,
+                frames_per_second=self._frames_per_second,
                 broker=self._roads.broker(number) if self._roads else None,
             )  # fmt: skip
         catalogue = files.store / "price_book.toml"

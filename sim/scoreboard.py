@@ -112,8 +112,21 @@ def live_rows(
         ("orders paid", f"{tally.orders} ({tally.orders_minor / 100:.2f})"),
         ("honest stopped", f"{tally.honest_stopped} of {tally.honest}"),
         ("thieves stopped", f"{tally.thieves_stopped} of {tally.thieves}"),
+        *_sight_rows(tally),
         ("evidence → cart screen", f"p50 {screen.p50_ms:.0f} ms, p95 {screen.p95_ms:.0f} ms (n = {screen.count})"),
         ("evidence → phone page", f"p50 {phone.p50_ms:.0f} ms, p95 {phone.p95_ms:.0f} ms (n = {phone.count})"),
+    ]
+
+
+def _sight_rows(tally: Tally) -> list[tuple[str, Any]]:
+    """Return what carts made of goods by their looks, where any were bought so."""
+    if not tally.loose and not tally.switched:
+        return []
+    waits = sorted(tally.named_s)
+    named = f"{tally.named} of {tally.loose}" + (f", after {waits[len(waits) // 2]:.1f} s" if waits else "")
+    return [
+        ("loose goods named by sight", named),
+        ("switched labels asked about", f"{tally.switched_asked} of {tally.switched}"),
     ]
 
 

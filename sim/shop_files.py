@@ -63,6 +63,11 @@ class ShopFiles(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "notice.key"
 
     @property
+    def shown(self) -> Path:
+        """Pictures of goods that staff took before the shop opened."""
+        return self.folder / "shown"
+
+    @property
     def street(self) -> Path:
         return self.folder / "street.sock"
 
@@ -150,12 +155,12 @@ speaker = "espeak-ng:{files.voice}"
 
 
 def write_cart(
-    files: ShopFiles, number: int, *, photos: bool, broker: tuple[str, int] | None = None,
+    files: ShopFiles, number: int, *, photos: bool, by_sight: bool = False, broker: tuple[str, int] | None = None,
     frames_per_second: int | None = None,
 ) -> None:  # fmt: skip
     """Write one cart's configuration for the demo; its certificate was made by `edge-agent issue-cart`.
 
-    `broker` is where this cart finds it; left out, where everybody does.
+    `broker` is where this cart finds it; left out, where everybody does. `by_sight` lets it look at goods.
     """
     folder = files.cart(number)
     width, height = PHOTO_SIZE if photos else CAMERA_SIZE
@@ -186,6 +191,9 @@ frames_per_second = {frames_per_second}
 
 [hands]
 watch = {"false" if photos else "true"}
+
+[recognition]
+use = {"true" if by_sight else "false"}
 
 [screen]
 port = {files.screen_ports[number - 1]}

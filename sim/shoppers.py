@@ -12,8 +12,12 @@ from typing import Protocol
 
 import msgspec
 
+from cart_protocol.pricing.price_book import Product
 from sim.goods import Shelves, Unit
 from sim.phone import Phone, PhoneState, RefusedError
+
+_LOOSE_SHARE = 0.3
+"""Of what shoppers take, loose goods without a label (sim.goods.Shelves.by_sight)."""
 
 
 class Character(StrEnum):
@@ -23,6 +27,8 @@ class Character(StrEnum):
     SLIPS = "slips"
     """Puts something into the cart without scanning and hopes."""
     ADDS_AFTER_PAYING = "adds-after-paying"
+    SWITCHES = "switches"
+    """Sticks the label of something cheap on dear goods of the same mass."""
 
 
 class CartAtHand(Protocol):
@@ -36,8 +42,11 @@ class CartAtHand(Protocol):
     async def present(self, unit: Unit, seconds: float) -> None:
         """Hold the unit's label before the camera, turning it as hands do."""
 
-    async def answer(self, what: str) -> None:
-        """Tap the tile on its screen that says `what`, if there is one."""
+    async def answer(self, what: str) -> bool:
+        """Tap the tile on its screen that says `what`; return whether there was one."""
+
+    async def look_up(self, product: Product) -> None:
+        """Choose a product on its screen, by its name or picture."""
 
     def put(self, unit: Unit) -> None: ...
     def take(self, unit: Unit) -> None: ...
@@ -83,7 +92,18 @@ class Tally(msgspec.Struct, kw_only=True):
     honest: int = 0
     honest_stopped: int = 0
     thieves: int = 0
+    """Whom the shop must stop; labels that were switched are counted by themselves."""
     thieves_stopped: int = 0
+    loose: int = 0
+    """Goods without a label that were put in."""
+    named: int = 0
+    """Of those, how many the cart offered by sight; the others were looked up."""
+    named_s: list[float] = []
+    """From the hand's moving off to the right tile."""
+    switched: int = 0
+    """Goods under the label of others that were put in."""
+    switched_asked: int = 0
+    """Of those, how many the cart asked about."""
     gave_up: int = 0
     """Shoppers who left without buying because the shop did not work for them."""
     notes: list[str] = []
@@ -105,7 +125,10 @@ class Trip:
         tally: Tally,
         dice: random.Random,
         items: int,
+        by_sight: bool = False,
+        wishes: list[Product] | None = None,
     ) -> None:
+        self._by_sight, self._wishes = by_sight, wishes if wishes is not None else []
         self._character = character
         self._shelves = shelves
         self._phone = phone
@@ -120,9 +143,9 @@ class Trip:
 
     async def run(self) -> None:
         """Visit the shop from the door to the exit. Never raises for what a shop can do to a shopper; it is tallied."""
-        honest = self._character is Character.HONEST
+        honest, switches = self._character is Character.HONEST, self._character is Character.SWITCHES
         self._tally.honest += honest
-        self._tally.thieves += not honest
+        self._tally.thieves += not honest and not switches
         try:
             if await self._begin():
                 await self._shop()
@@ -134,7 +157,7 @@ class Trip:
             with contextlib.suppress(RefusedError):
                 await self._phone.hand_back()  # whoever paid has no cart any more; whoever gave up leaves it to others
             await self._phone.put_away()
-        self._tally.thieves_stopped += self._caught and not honest
+        self._tally.thieves_stopped += self._caught and not honest and not switches
         self._tally.honest_stopped += self._caught and honest
         self._tally.finished += 1
 
@@ -165,7 +188,12 @@ class Trip:
         crime_at = self._dice.randrange(self._items)
         for number in range(self._items):
             await self._walk()
-            await self._buy(self._shelves.pick(self._dice))
+            if self._wishes:
+                await self._buy_loose(self._wishes.pop())
+            elif self._by_sight and self._dice.random() < _LOOSE_SHARE:
+                await self._buy_loose(self._dice.choice(self._shelves.by_sight[:-1]))
+            else:
+                await self._buy(self._shelves.pick(self._dice))
             if number == crime_at:
                 await self._misbehave()
             if len(self._in_cart) > 1 and self._dice.random() < 0.12:
@@ -183,10 +211,7 @@ class Trip:
             return
         self._cart.put(unit)
         self._tally.put += 1
-        state = await self._phone.until(lambda state: len(state.lines) > lines, 8)
-        if state:
-            self._tally.matched += 1
-            self._in_cart.append(unit)
+        if await self._confirmed(unit, lines):
             return
         # The screen did not confirm: take it out again, as the cart asks.
         self._note(
@@ -195,11 +220,52 @@ class Trip:
         self._cart.take(unit)
         await asyncio.sleep(2)
 
+    async def _confirmed(self, unit: Unit, lines: int) -> bool:
+        """Wait for the line of what was put in; where the cart doubts the label, say that it is right."""
+        for _ in range(2):
+            if await self._phone.until(lambda state: len(state.lines) > lines, 5):
+                self._tally.matched += 1
+                self._in_cart.append(unit)
+                return True
+            await self._cart.answer(unit.name)
+        return False
+
+    async def _buy_loose(self, product: Product) -> None:
+        """Put goods in that bear no label, and tap what they are; where the cart does not offer that, look it up."""
+        unit = self._shelves.take_loose(product, self._dice)
+        before = (await self._look()).lines
+        self._cart.put(unit)
+        self._tally.put += 1
+        self._tally.loose += 1
+        began = asyncio.get_running_loop().time()
+        for _ in range(16):
+            await asyncio.sleep(0.5)
+            if await self._cart.answer(unit.name):
+                self._tally.named += 1
+                self._tally.named_s.append(asyncio.get_running_loop().time() - began)
+                break
+        else:
+            await self._cart.look_up(unit.product)
+            if not await self._phone.until(lambda state: len(state.lines) > len(before), 2):
+                await self._cart.answer(unit.name)  # the cart saw something else, and asks
+        state = await self._phone.until(lambda state: len(state.lines) > len(before), 8)
+        if state and [line.name for line in state.lines].count(unit.name) > [line.name for line in before].count(
+            unit.name
+        ):
+            self._tally.matched += 1
+            self._in_cart.append(unit)
+            return
+        self._note(
+            f"{unit.name}, {unit.mass_mg / 1000:.0f} g without a label: {(await self._look()).attention or 'no line'}"
+        )
+        self._cart.take(unit)
+        await asyncio.sleep(2)
+
     async def _show(self, unit: Unit) -> bool:
         self._tally.shown += 1
         for _ in range(4):
             seen = asyncio.create_task(
-                self._phone.until(lambda state: any(p["name"] == unit.name for p in state.pending), 2.5)
+                self._phone.until(lambda state: any(p["name"] == (unit.said or unit.name) for p in state.pending), 2.5)
             )
             await self._cart.present(unit, self._dice.uniform(0.9, 1.3))
             if await seen:
@@ -231,6 +297,8 @@ class Trip:
                 self._hidden.append(self._shelves.pick_tagged(self._dice))
             case Character.SLIPS:
                 await self._slip()
+            case Character.SWITCHES:
+                await self._switch()
             case Character.HONEST | Character.ADDS_AFTER_PAYING:
                 pass
 
@@ -248,6 +316,25 @@ class Trip:
             self._caught = False
         self._hidden.append(unit)
         self._cart.take(unit)
+
+    async def _switch(self) -> None:
+        """Hope that the scale is all there is. A question is a discovery: the goods go back to their crate."""
+        unit = self._shelves.switched(self._dice)
+        lines = len((await self._look()).lines)
+        if not await self._show(unit):
+            return
+        self._cart.put(unit)
+        self._tally.switched += 1
+        state = await self._phone.until(lambda state: bool(state.attention) or len(state.lines) > lines, 8)
+        if state and len(state.lines) > lines:
+            self._in_cart.append(unit)
+            return
+        if state is None:
+            self._note(f"{unit.name} under the label of {unit.said}: neither a line nor a question")
+        else:
+            self._tally.switched_asked += 1
+        self._cart.take(unit)
+        await self._phone.until(lambda state: not state.attention, 8)
 
     # ── paying and leaving ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -355,9 +442,13 @@ class Trip:
         self._tally.notes.append(f"{self._cart.name}: {text}")
 
 
-def characters(trips: int, dice: random.Random) -> list[Character]:
-    """Return who comes: one in five steals, and each kind of thief comes before any comes twice."""
+def characters(trips: int, dice: random.Random, *, by_sight: bool = False) -> list[Character]:
+    """Return who comes: one in five steals, and each kind of thief comes before any comes twice.
+
+    Labels are switched where carts know goods `by_sight`; elsewhere nothing could notice it.
+    """
     thieves = [Character.POCKETS, Character.SLIPS, Character.ADDS_AFTER_PAYING]
+    thieves += [Character.SWITCHES] if by_sight else []
     crowd = [thieves[number % len(thieves)] for number in range(max(1, trips // 5))] if trips > 1 else []
     crowd += [Character.HONEST] * (trips - len(crowd))
     dice.shuffle(crowd)

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import html
+import json
 import re
 from random import Random
 
 import httpx
 
 from cart_protocol.host.clock import HostClock
+from cart_protocol.ids import ProductId
+from cart_protocol.pricing.price_book import Product
 from sim.exit_lane import LANE, ExitLane
 from sim.goods import Unit
 from sim.optics.contents import Contents
@@ -26,6 +29,7 @@ _OBSERVED = re.compile(r'data-observed-us="(\d+)"')
 _TILE = re.compile(
     r"data-touch='([^']*)'><(?:img|span) class=\"picture\"[^>]*>\s*(?:[^<]*</span>)?\s*<span>([^<]*)<small>"
 )
+_LESSON = re.compile(r'action="/console/sight/lessons/([^/"]+)/use"')
 _CSRF = re.compile(r'name="_csrf" value="([^"]+)"')
 _PHOTOGRAPH_NOISE = 2.0
 """Grey levels on top of the noise that a photograph has of its own."""
@@ -77,12 +81,19 @@ class LiveCart:
         )
         await asyncio.sleep(seconds)
 
-    async def answer(self, what: str) -> None:
+    async def answer(self, what: str) -> bool:
         for touch, said in _TILE.findall(await self.screen()):
             if html.unescape(said) == what:
-                with contextlib.suppress(httpx.TransportError):
-                    await self._screen.post("/touch", content=touch, headers={"Content-Type": "application/json"})
-                return
+                await self._touch(touch)
+                return True
+        return False
+
+    async def look_up(self, product: Product) -> None:
+        await self._touch(json.dumps({"touch": "add", "product": product.id}))
+
+    async def _touch(self, touch: str) -> None:
+        with contextlib.suppress(httpx.TransportError):
+            await self._screen.post("/touch", content=touch, headers={"Content-Type": "application/json"})
 
     def put(self, unit: Unit) -> None:
         view, lands_s = self._contents.put(unit, self._now_s())
@@ -159,6 +170,33 @@ class ConsoleAttendant:
                 resolved += done.is_success
         return resolved
 
+    async def teach(self, product: ProductId, cart: str, shots: int) -> bool:
+        """Have a cart shown a product; return whether the store agreed."""
+        form = {"product": product, "cart": cart, "shots": str(shots)}
+        return (await self._post("/console/sight/teach", form)).is_success
+
+    async def use_lessons(self) -> int:
+        """Teach all carts whatever was learned and waits for a decision; return how much that was."""
+        page = await self._http.get("/console/sight", headers={"Accept": "text/html"})
+        learned = _LESSON.findall(page.text)
+        for lesson in learned:
+            await self._post(f"/console/sight/lessons/{lesson}/use", {})
+        return len(learned)
+
+    async def teach_all(self, products: int) -> int:
+        """Wait for what a cart learned of so many products, half a minute at most, and teach it to all."""
+        taught = 0
+        for _ in range(60):
+            taught += await self.use_lessons()
+            if taught >= products:
+                break
+            await asyncio.sleep(0.5)
+        return taught
+
+    async def _post(self, path: str, form: dict[str, str]) -> httpx.Response:
+        answer = await self._console()
+        return await self._http.post(path, data=form, headers={"X-CSRF": answer.headers["X-CSRF"]})
+
     async def console(self) -> bytes:
         """Return what the console shows, as JSON (edge_agent.core.views.ConsoleView)."""
         return (await self._console()).content
@@ -198,7 +236,7 @@ class LiveWorld:
         self._clock = clock
         self.street = Street(files.street)
         self._screen_us = screen_us
-        self._attendant = ConsoleAttendant(self._web, *staff)
+        self.attendant = ConsoleAttendant(self._web, *staff)
         self.carts = [
             LiveCart(
                 f"c{number}",
@@ -210,7 +248,7 @@ class LiveWorld:
             for number in range(1, carts + 1)
         ]
         self._scanner = CodeScanner(files.scanner)
-        self.lane = ExitLane(self.street.lane_pins(LANE), self._scanner.scan, self._attendant)
+        self.lane = ExitLane(self.street.lane_pins(LANE), self._scanner.scan, self.attendant)
         self.scale = ScalePort(Scale8217(self.lane.grams), files.scale)
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -223,7 +261,7 @@ class LiveWorld:
 
     async def connect(self) -> None:
         """Begin to look at screens, now that there are some."""
-        await self._attendant.sign_in()
+        await self.attendant.sign_in()
         self._watchers = [asyncio.create_task(cart.watch_screen(self._screen_us)) for cart in self.carts]
 
     def phone(self, number: int, latencies_us: list[int]) -> HttpPhone:
@@ -231,11 +269,11 @@ class LiveWorld:
 
     async def counters(self) -> dict[str, int]:
         """Return the console's counters."""
-        return await self._attendant.counters()
+        return await self.attendant.counters()
 
     async def console(self) -> bytes:
         """Return what the console shows, as JSON (edge_agent.core.views.ConsoleView)."""
-        return await self._attendant.console()
+        return await self.attendant.console()
 
     async def stop(self) -> None:
         for watcher in self._watchers:
@@ -243,7 +281,7 @@ class LiveWorld:
         await asyncio.gather(*self._watchers, return_exceptions=True)
         for cart in self.carts:
             await cart.close()
-        await self._attendant.close()
+        await self.attendant.close()
         self.scale.unplug()
         self._scanner.unplug()
         await self.street.close()

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from cart_firmware.config import Broker, Identity, LoadCellSettings, Screen, Settings, Weighing
-from cart_firmware.core.touch import Choose
+from cart_firmware.core.touch import Add, Choose
 from cart_firmware.ports import FrameSource
 from cart_firmware.services.cart import Cart
 from cart_firmware.services.sense import BarcodeReader
@@ -13,6 +13,7 @@ from cart_protocol.basket import Basket
 from cart_protocol.host.clock import IdMint
 from cart_protocol.host.signature import Verifier
 from cart_protocol.ids import CartId
+from cart_protocol.pricing.price_book import Product
 from cart_protocol.topics import subscriptions_of_cart
 from sim.disk import Platter
 from sim.goods import Unit
@@ -102,12 +103,17 @@ class StagedCart(Machine):
         self.senses.show(unit, seconds, self._dice_at_hand.randrange(1 << 30))
         await asyncio.sleep(seconds)
 
-    async def answer(self, what: str) -> None:
+    async def answer(self, what: str) -> bool:
         if self._firmware and self.life and self.life.alive:
             for tile in self._firmware.show_case.view().tiles:
                 if tile.what == what:
                     self._firmware.fuse.touch(Choose(key=tile.key))
-                    return
+                    return True
+        return False
+
+    async def look_up(self, product: Product) -> None:
+        if self._firmware and self.life and self.life.alive:
+            self._firmware.fuse.touch(Add(product=product.id))
 
     def put(self, unit: Unit) -> None:
         self._on_platform.append(unit)
