@@ -140,9 +140,7 @@ class Stage:
             return Act(watched.unit, watched.way, None)
         said = recogniser.recognise([watched.goods])
         products = products_of(zip(said.names, map(float, said.probabilities), strict=True), prices)
-        return Act(
-            watched.unit, watched.way, sighted(0, 1, products, names=len(said.names), unknown=said.unknown)
-        )
+        return Act(watched.unit, watched.way, sighted(0, 1, products, names=len(said.names), unknown=said.unknown))
 
     def _watch(self, product: Product, what: str, *, lying: int) -> Watched:
         dice = Random(f"{self._seed}/{product.id}/{what}")
