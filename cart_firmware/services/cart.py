@@ -190,8 +190,9 @@ class Cart:
             pass  # whoever does not end in time is ended with us
 
 
-def _unwatched(_frame: Frame) -> None:
+def _unwatched(_frame: Frame) -> bool:
     """Nobody else looks at the camera's pictures."""
+    return False
 
 
 def weigher_settings(settings: Settings, rate_hz: float) -> WeigherSettings:

@@ -110,11 +110,16 @@ class Lessons:
         if self._learned.pop(message.lesson, None) is not None:
             self._files.drop_lesson(message.lesson)
 
-    def onlook(self, frame: Frame) -> None:
-        """See what the camera sees. A frame that nobody had time for is forgotten for the next one."""
-        if self._lesson is not None:
-            self._frame = frame
-            self._happened.set()
+    def onlook(self, frame: Frame) -> bool:
+        """See what the camera sees, and return whether something is being shown to it: of that nothing is recorded.
+
+        A frame that nobody had time for is forgotten for the next one.
+        """
+        if self._lesson is None:
+            return False
+        self._frame = frame
+        self._happened.set()
+        return True
 
     async def run(self) -> None:
         """Watch, take what the store issues, and tell it of what was learned, until cancelled."""

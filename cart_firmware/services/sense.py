@@ -250,7 +250,7 @@ class Eye:
         submit: Submit,
         recorder: Recorder,
         hands: HandWatch | None = None,
-        onlook: Callable[[Frame], None] = lambda _: None,
+        onlook: Callable[[Frame], bool] = lambda _: False,
         recognise: RecogniseGoods | None = None,
     ) -> None:
         self._onlook, self._recognise = onlook, recognise
@@ -278,7 +278,7 @@ class Eye:
 
     async def _look(self) -> None:
         async for frame in self._frames.frames():
-            self._onlook(frame)
+            shown = self._onlook(frame)
             readings, passage = await self._examine(frame)
             symbols = [_symbol(reading) for reading in readings]
             likelihoods = {_symbol(one): one.likelihood for one in readings if one.likelihood is not None}
@@ -290,12 +290,18 @@ class Eye:
                 _log_seen(seen)
                 self._submit(Seen(seen))
             if passage is not None:
-                self._submit(Passed(passage.from_us, passage.until_us, passage.way))
-                if self._recognise:
-                    self._recognise(passage, limited=frame.colour is not None and frame.colour.limited)
-                for crop in passage.crops:
-                    self._recorder.crop(crop.at_us, crop.luma)
-                _LOG.debug("passage", way=passage.way.value, from_us=passage.from_us, until_us=passage.until_us)
+                self._passed(passage, frame, shown=shown)
+
+    def _passed(self, passage: Passage, frame: Frame, *, shown: bool) -> None:
+        """Tell of a hand. Of what staff show to the cart no picture is kept, and nobody asks what it is."""
+        self._submit(Passed(passage.from_us, passage.until_us, passage.way))
+        _LOG.debug("passage", way=passage.way.value, from_us=passage.from_us, until_us=passage.until_us)
+        if shown:
+            return
+        if self._recognise:
+            self._recognise(passage, limited=frame.colour is not None and frame.colour.limited)
+        for crop in passage.crops:
+            self._recorder.crop(crop.at_us, crop.luma)
 
     def _today(self) -> dt.date:
         """The shop's day, by the machine's time zone."""

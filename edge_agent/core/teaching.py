@@ -28,6 +28,8 @@ GIVEN_UP = ("offline", "no-answer")
 """Why the store, and not the cart or staff, ended a lesson."""
 _MOST_OPEN = 8
 _LENGTH_WITHIN = 0.01
+_MOST_NAMES, _LONGEST_NAME = 100, 100
+"""What a cart may say of one product: what it said is shown on the console, and sent to all carts."""
 
 
 # ── showing ──
@@ -110,6 +112,9 @@ def _nonsense(shop: Shop, learned: Learned, known: Lesson | None) -> str:
     taught = learned.taught
     if known is not None and known.asked is not None and known.asked.product != taught.product:
         return "The cart learned another product than it was shown. Please have its software looked at."
+    names = (taught.product, taught.network_sha256, *taught.look_alikes, *(each.name for each in learned.resembles))
+    if len(names) > _MOST_NAMES or any(len(name) > _LONGEST_NAME for name in names):
+        return "What the cart says of it is too long. Please have its software looked at."
     if len(taught.vector) % 2 or not taught.vector:
         return "What the cart learned is damaged. Please show the product again."
     length = sum(each * each for each in struct.unpack(f"<{len(taught.vector) // 2}e", taught.vector)) ** 0.5

@@ -5,6 +5,7 @@ learned is committed before the cart is told that it may forget it.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import NoReturn
@@ -28,6 +29,7 @@ _AGAIN_S = 2.0
 _AWAY_US = 60_000_000
 _NO_ANSWER_US = 20_000_000
 _LONGEST_SENTENCE = 300
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _MOST_LEARNED = 200
 """Waiting to be recorded; carts say again what is more."""
 _SENTENCES = {
@@ -64,7 +66,9 @@ class Teach:
     def heard(self, cart: CartId, message: LessonShown | LessonLearned) -> None:
         """Take in what a cart says of a lesson."""
         if isinstance(message, LessonLearned):
-            if len(self._learned) < _MOST_LEARNED:
+            if not _ID.fullmatch(message.lesson):
+                _LOG.warning("a lesson of no name", cart=cart, lesson=message.lesson[:64])
+            elif len(self._learned) < _MOST_LEARNED:
                 self._learned.append((cart, message))
                 self._came.set()
             return

@@ -10,17 +10,22 @@ import cv2
 import numpy as np
 import pytest
 
+from cart_firmware.core.decision import Way
+from cart_firmware.core.recording import Cropped, read_segment
+from cart_firmware.devices.segment_ring import read
 from cart_firmware.perception.embedder import Picture
 from cart_firmware.perception.product_index import Floats, unit
 from cart_firmware.perception.self_test import learned
 from cart_firmware.perception.shots import Look, Seen, Shots
 from cart_firmware.services.enrol import Enrolment
+from cart_firmware.services.sense import HandWatch
 from cart_protocol.basket import Phase
 from cart_protocol.ids import LessonId, ProductId
 from cart_protocol.messages import LessonKept, LessonLearned, LessonShown, LessonWanted, StoreMessage
 from cart_protocol.sight import Verdict
 from sim.virtual_time import VirtualTimeLoop
 from tests.cart_firmware.cart_rig import Rig, on_virtual_time
+from tests.cart_firmware.test_cart_hands import Onlooker
 from tests.cart_firmware.test_sight import FIG, SHIPPED, shots, sights, small_knowledge
 
 LESSON = LessonId("01a")
@@ -224,12 +229,16 @@ class Lectern:
         return [each for each in self.rig.store.heard if isinstance(each, LessonLearned)]
 
 
-def play(tmp_path: Path, story: Callable[[Rig, Lectern], Coroutine[Any, Any, None]], shots: int = 3) -> None:
+def play(
+    tmp_path: Path, story: Callable[[Rig, Lectern], Coroutine[Any, Any, None]], shots: int = 3,
+    hands: HandWatch | None = None,
+) -> None:  # fmt: skip
     async def told(loop: VirtualTimeLoop) -> None:
         rig = Rig(loop, tmp_path / "cart")
         rig.folder.mkdir()
         rig.sights = lambda: sights(rig.folder)
         rig.camera.paint(table())
+        rig.hands = hands
         await rig.start()
         await story(rig, Lectern(rig, shots))
         await rig.stop()
@@ -368,6 +377,32 @@ def test_two_products_at_once_are_refused(tmp_path: Path) -> None:
         assert (lectern.told[-1].lesson, lectern.told[-1].reason) == (LESSON, "")
 
     play(tmp_path, story)
+
+
+def test_of_what_is_shown_no_picture_is_recorded(tmp_path: Path) -> None:
+    """The flight recorder keeps crops of hands; a lesson's goods and the staff's hands are none of its business."""
+
+    async def story(rig: Rig, lectern: Lectern) -> None:
+        assert isinstance(rig.hands, Onlooker)
+        await lectern.wait(1.5)
+        rig.hands.say(Way.UNSEEN)
+        await lectern.show(0)
+        assert lectern.told[-1].shots == 1
+        lectern.ask(stop=True)
+        await asyncio.sleep(1)
+        assert await crops_recorded(rig) == 0
+        rig.hands.say(Way.UNSEEN)
+        await asyncio.sleep(1)
+        assert await crops_recorded(rig) == 3, "it does keep them otherwise"
+
+    play(tmp_path, story, hands=Onlooker())
+
+
+async def crops_recorded(rig: Rig) -> int:
+    await rig.cart.recorder.flush()
+    found = read(rig.folder / "recording")
+    entries = [entry for data in found.segments.values() for entry in read_segment(data, "").entries]
+    return sum(isinstance(entry, Cropped) for entry in entries)
 
 
 def test_a_cart_without_sight_says_that_it_takes_no_lessons(tmp_path: Path) -> None:

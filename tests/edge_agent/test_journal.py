@@ -19,6 +19,7 @@ from cart_protocol.ids import (
     Epoch,
     IncidentId,
     LaneId,
+    LessonId,
     LineId,
     OrderId,
     OrderNumber,
@@ -36,16 +37,22 @@ from cart_protocol.messages import CartTime, Recorded
 from cart_protocol.money import Money
 from cart_protocol.pricing.line import LinePrice
 from cart_protocol.pricing.price_book import SoldBy
+from cart_protocol.sight import Learned, Taught, Verdict
 from edge_agent.core import payment
 from edge_agent.core.events import (
     CartReported,
     Fact,
     IncidentRaised,
     IncidentResolved,
+    LessonAsked,
+    LessonFailed,
+    LessonSetAside,
+    LessonTaken,
     OrderLine,
     OrderPlaced,
     RecordDropped,
     RecordKept,
+    SightChanged,
     StoreEvent,
     TenderCaptured,
     TenderRefunded,
@@ -246,6 +253,21 @@ class Contract:
         captured = TenderCaptured(tender=tender, amount=amount, reference="r" * 500)
         journal.append([fact(submitted), fact(captured)], {})
         assert [each.event for each in journal.replay()] == [submitted, captured]
+
+    def test_lessons_and_versions_of_sight_come_back_as_they_were(self, journal: SqlJournal) -> None:
+        taught = Taught(product=ProductId("plu:00042"), network_sha256="a" * 64, shots=5, vector=bytes(range(256)) * 2)
+        learned = Learned(taught=taught, verdict=Verdict.TAP, right=4, together=70)
+        name, mina = LessonId("l"), StaffId("mina")
+        events: list[StoreEvent] = [
+            LessonAsked(lesson=name, cart=C1, product=taught.product, staff=mina, shots=5),
+            LessonTaken(lesson=name, cart=C1, learned=learned),
+            LessonFailed(lesson=LessonId("m"), cart=C1, reason="offline", sentence="Away."),
+            SightChanged(version=1, staff=mina, doing="taught", product=taught.product, lesson=name),
+            SightChanged(version=2, staff=mina, doing="rolled-back", to=0),
+            LessonSetAside(lesson=name, cart=C1, staff=mina),
+        ]
+        journal.append([fact(event) for event in events], {})
+        assert [each.event for each in journal.replay()] == events
 
     def test_nothing_that_a_cart_can_say_stops_the_store(self, journal: SqlJournal, address: str) -> None:
         """What the database refused would come again after every start of the agent."""

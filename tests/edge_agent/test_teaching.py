@@ -220,6 +220,8 @@ def test_what_the_cart_says_ends_it_and_staff_can_end_it(tmp_path: Path) -> None
         (a_lesson(vector=(3.0, 4.0)), "damaged"),
         (a_lesson(vector=()), "damaged"),
         (a_lesson(vector=(float("nan"), 0.0)), "damaged"),
+        (a_lesson(alike=("x" * 101,)), "too long"),
+        (a_lesson(alike=tuple(map(str, range(60)))), "too long"),
     ],
 )
 def test_a_prototype_that_would_spoil_every_carts_issue_is_not_taken(
@@ -233,6 +235,17 @@ def test_a_prototype_that_would_spoil_every_carts_issue_is_not_taken(
         await floor.quiet()
         assert lesson(floor).stage == "failed"
         assert word in lesson(floor).sentence
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "x" * 65, "a\0b", "../../x"])
+def test_a_lesson_by_a_name_that_is_none_is_left(tmp_path: Path, name: str) -> None:
+    async def story(floor: ShopFloor) -> None:
+        cart = await seeing(floor)
+        cart.say(LessonLearned(lesson=LessonId(name), learned=a_lesson()))
+        await floor.quiet()
+        assert view(floor).lessons == ()
 
     play(tmp_path, story)
 
