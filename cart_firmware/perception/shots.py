@@ -19,13 +19,14 @@ _STILL_US = 400_000
 """Somebody who holds something to be seen keeps it still for longer; who passes by does not."""
 _LEAST_SHARE = 0.015
 """Of the picture: an apple half a metre from a wide lens. Less is a shadow, or far too small to be known again."""
-_MOVES = 3.0
-"""Mean grey levels between two pictures above which what is shown moves; a hand that holds it trembles below."""
-_SAME = 4.0
+_MOVES = 8.0
+"""Mean grey levels between two pictures above which what is shown moves: some 4 of 640 pixels at 15 a second. A hand
+that holds something trembles by 1 or 2."""
+_SAME = 5.0
 """Mean grey levels between two shots below which they show the same side: nothing is learned from it again."""
 _LEAST_SHARP = 12.0
 """Variance of the Laplacian of a shot of 224 pixels: what is out of focus has less, an evenly coloured fruit more."""
-_SHOT_SIDE, _LOOK_SIDE = 224, 32
+_SHOT_SIDE, _LOOK_SIDE = 224, 16
 _MARGIN = 0.08
 """Of the box, around it."""
 

@@ -108,6 +108,17 @@ def test_what_moves_is_not_taken_until_it_rests() -> None:
     assert taken(film.play(lambda n: fruit(1, seed=n))) == 1
 
 
+def test_a_hand_that_trembles_gives_one_shot_and_no_more() -> None:
+    film, dice = Film(), np.random.default_rng(5)
+    film.play(table)
+
+    def held(number: int) -> Picture:
+        x, y = dice.integers(-1, 2, 2)
+        return fruit(1, seed=number, at=(160 + int(x), 120 + int(y)))
+
+    assert taken(film.play(held, 30)) == 1
+
+
 def test_what_is_out_of_focus_is_not_taken() -> None:
     film = Film()
     film.play(table)
