@@ -54,8 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     def knowing(index: ProductIndex) -> Recogniser:
         return Recogniser(embedder, msgspec.structs.replace(knowledge, index=index))
 
-    asked = painted(recogniser, range(options.asked), options.seed)
-    shown = [painted(recogniser, range(max(SHOTS)), options.seed + 1 + draw) for draw in range(DRAWS)]
+    asked = painted(recogniser.vectors, range(options.asked), options.seed)
+    shown = [painted(recogniser.shots, range(max(SHOTS)), options.seed + 1 + draw) for draw in range(DRAWS)]
     metrics: dict[str, Any] = {"goods": len(LOOSE), "asked": len(asked.products)}
     metrics["enrolled"] = {shots: _named(shown, asked, shots) for shots in SHOTS}
     metrics["verified"] = _verified(knowing, shown, asked)
@@ -72,14 +72,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def painted(recogniser: Recogniser, numbers: Iterable[int], seed: int) -> Shots:
-    """Return the unit vectors of so many painted shots of every good."""
+def painted(look: Callable[[Sequence[Picture]], Floats], numbers: Iterable[int], seed: int) -> Shots:
+    """Return the unit vectors of so many painted shots of every good, to be named or to be learned."""
     goods, vectors = list[str](), list[Floats]()
     for place, (product, good) in enumerate(LOOSE.items()):
         print(f"\r{place} of {len(LOOSE)} goods painted   ", end="", file=sys.stderr, flush=True)
         for number in numbers:
             paint = int(np.random.SeedSequence([seed, place, number]).generate_state(1)[0])
-            vectors.append(recogniser.vectors([shot(good.looks, paint, _SIDE, most=good.piece.most)])[0])
+            vectors.append(look([shot(good.looks, paint, _SIDE, most=good.piece.most)])[0])
             goods.append(product)
     print("\r" + " " * 40 + "\r", end="", file=sys.stderr, flush=True)
     return Shots(goods, np.stack(vectors))
