@@ -33,8 +33,6 @@ from sim.optics.goods_shots import Picture, portrait, shot
 Knowing = Callable[[ProductIndex], Recogniser]
 
 SHOTS = (1, 3, 5)
-DRAWS = 5
-"""How often shots to enrol are painted anew, and strangers chosen."""
 STRANGERS = 8
 _SIDE = 160
 """Of a shot, in pixels: what a hand carries over the rim of a cart is about that large in its camera's picture."""
@@ -55,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
         return Recogniser(embedder, msgspec.structs.replace(knowledge, index=index))
 
     asked = painted(recogniser.vectors, range(options.asked), options.seed)
-    shown = [painted(recogniser.shots, range(max(SHOTS)), options.seed + 1 + draw) for draw in range(DRAWS)]
-    metrics: dict[str, Any] = {"goods": len(LOOSE), "asked": len(asked.products)}
+    shown = [painted(recogniser.shots, range(max(SHOTS)), options.seed + 1 + draw) for draw in range(options.draws)]
+    metrics: dict[str, Any] = {"goods": len(LOOSE), "asked": len(asked.products), "draws": options.draws}
     metrics["enrolled"] = {shots: _named(shown, asked, shots) for shots in SHOTS}
     metrics["verified"] = _verified(knowing, shown, asked)
     metrics["strangers"] = _strangers(knowing, shown, asked, options.seed)
@@ -185,7 +183,8 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _show(metrics: dict[str, Any]) -> None:
-    print(f"{metrics['goods']} painted goods, {metrics['asked']} shots asked for, {DRAWS} draws of shots to enrol")
+    asked, draws = metrics["asked"], metrics["draws"]
+    print(f"{metrics['goods']} painted goods, {asked} shots asked for, {draws} draws of shots to enrol")
     for shots, row in metrics["enrolled"].items():
         named = f"{row['top1']:6.2f} % named right, {row['top3']:6.2f} % within three, group {row['group']:6.2f} %"
         print(f"  from {shots} shots: {named}")
@@ -210,6 +209,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/measure painted", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--asked", type=int, default=24, help="shots of each good to be named; default: %(default)s")
+    parser.add_argument(
+        "--draws", type=int, default=5, help="of shots to enrol, and of strangers; default: %(default)s"
+    )
     parser.add_argument("--model", type=Path, default=Path("models/produce"), help="folder; default: %(default)s")
     parser.add_argument("--sheet", type=Path, help="measure nothing: write every good's portrait and shots there")
     parser.add_argument("--json", action="store_true", help="one object as the last line")

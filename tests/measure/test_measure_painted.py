@@ -8,7 +8,7 @@ from measure import painted
 
 
 def test_painted_goods_are_learned_from_few_shots(capsys: pytest.CaptureFixture[str]) -> None:
-    assert painted.main(["--asked", "4", "--json"]) == 0
+    assert painted.main(["--asked", "4", "--draws", "1", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     metrics = figures["metrics"]
     assert figures["passed"] + figures["failed"] == metrics["asked"] == 4 * metrics["goods"]
