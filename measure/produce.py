@@ -227,6 +227,8 @@ def show(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Print the figures of one model, or mean, least and greatest of several; return the means."""
     means: dict[str, Any] = {}
     for name, value in tables[0].items():
+        if any(name not in table for table in tables):
+            continue
         if isinstance(value, dict):
             means[name] = {part: _shown(f"{name} {part}", [table[name][part] for table in tables]) for part in value}
         else:

@@ -89,6 +89,16 @@ def test_a_product_enrolled_from_three_shots_is_named_by_the_next_cart(recognise
     assert cart.recognise([painted(8)]).log_odds("soap") is None
 
 
+def test_a_shot_is_learned_as_its_mirror_image_is(recogniser: Recogniser) -> None:
+    crop = painted(9)
+    shot, mirrored = recogniser.shots([crop, np.ascontiguousarray(crop[:, ::-1])])
+    seen, seen_mirrored = recogniser.vectors([crop, np.ascontiguousarray(crop[:, ::-1])])
+    assert shot == pytest.approx(mirrored, abs=1e-5)
+    assert float(seen @ seen_mirrored) < 0.99, "looked at once, they differ"
+    # What is learned lies nearer to both than they lie to each other.
+    assert min(float(shot @ seen), float(shot @ seen_mirrored)) > float(seen @ seen_mirrored)
+
+
 def test_frames_of_one_event_count_together(recogniser: Recogniser) -> None:
     index = recogniser.knowledge.index.with_product("dragon fruit", recogniser.vectors([painted(4), painted(5)]))
     cart = Recogniser(Embedder(NETWORK), _knowing(recogniser.knowledge, index))

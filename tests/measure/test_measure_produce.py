@@ -86,6 +86,24 @@ def test_painted_goods_are_measured_whole(manifest: Path, tmp_path: Path, capsys
     assert novel["few_shot"]["5"]["mean"] >= 90
 
 
+def test_models_of_several_seeds_are_measured_together(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = [model_of(list(COLOURS), manifest, tmp_path / name) for name in ("one", "two")]
+    shutil.copytree(models[1], models[1] / "floats")
+    produce.main([str(manifest), "--model", str(models[0]), "--json"])
+    alone = json.loads(capsys.readouterr().out.splitlines()[-1])
+    produce.main([str(manifest), *(part for model in models for part in ("--model", str(model))), "--json"])
+    said = capsys.readouterr().out.splitlines()
+    together = json.loads(said[-1])
+    assert together["passed"] == 2 * alone["passed"]
+    assert together["metrics"]["fine_top1"] == alone["metrics"]["fine_top1"]
+    assert together["metrics"]["disturbed"] == alone["metrics"]["disturbed"]
+    assert any(line.startswith("fine_top1 ") and " to " in line for line in said)
+    # Only one of them has a network in floats to be compared with: it is left out, rather than half a mean.
+    assert "int8_loses" not in together["metrics"]
+
+
 def test_a_model_that_saw_these_photographs_is_said_to_have(
     manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
