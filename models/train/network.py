@@ -122,7 +122,7 @@ def _convolution(layer: Layer, weights: Weights) -> nn.Conv2d:
         memory_format=torch.channels_last
     )
     convolution.bias.data = torch.from_numpy(weights.bias.copy())  # type: ignore[union-attr]
-    # A depthwise kernel is a filter of a few pixels, and ImageNet taught it well. Training it takes 40 % of the time.
+    # A depthwise kernel is a filter of a few pixels, and ImageNet taught it well; its gradient takes most of the time.
     convolution.weight.requires_grad_(layer.kind == "conv")
     return convolution
 
