@@ -126,6 +126,7 @@ def _sight_rows(tally: Tally) -> list[tuple[str, Any]]:
     named = f"{tally.named} of {tally.loose}" + (f", after {waits[len(waits) // 2]:.1f} s" if waits else "")
     return [
         ("loose goods named by sight", named),
+        ("of them taught while open", f"{tally.new_named} of {tally.new}"),
         ("switched labels asked about", f"{tally.switched_asked} of {tally.switched}"),
     ]
 

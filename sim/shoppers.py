@@ -100,6 +100,10 @@ class Tally(msgspec.Struct, kw_only=True):
     """Of those, how many the cart offered by sight; the others were looked up."""
     named_s: list[float] = []
     """From the hand's moving off to the right tile."""
+    new: int = 0
+    """Of the loose goods, those that carts were taught while the shop ran ..."""
+    new_named: int = 0
+    """... and how many of these the cart offered."""
     switched: int = 0
     """Goods under the label of others that were put in."""
     switched_asked: int = 0
@@ -189,7 +193,10 @@ class Trip:
         for number in range(self._items):
             await self._walk()
             if self._wishes:
+                named = self._tally.named
                 await self._buy_loose(self._wishes.pop())
+                self._tally.new += 1
+                self._tally.new_named += self._tally.named > named
             elif self._by_sight and self._dice.random() < _LOOSE_SHARE:
                 await self._buy_loose(self._dice.choice(self._shelves.by_sight[:-1]))
             else:
