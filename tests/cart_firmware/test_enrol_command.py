@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from cart_firmware.devices.sight_files import SightFolder
 from edge_agent.devices.authority import Authority
+from sim.goods_looks import LOOSE
+from sim.optics.goods_shots import shot
 from tests.cart_firmware.test_cart_main import Bench, Programs, until
-from tests.cart_firmware.test_lesson import fruit, table
+from tests.cart_firmware.test_lesson import fruit
 
 
 @pytest.fixture
@@ -65,10 +66,10 @@ def test_pictures_may_stand_in_for_the_camera(bench: Bench, tmp_path: Path) -> N
 
 
 def test_shots_of_several_things_are_not_kept(bench: Bench, tmp_path: Path) -> None:
-    options = pictures(tmp_path, range(1))
-    for number, picture in enumerate((table(1), np.random.default_rng(3).integers(0, 256, (99, 99, 3), np.uint8))):
-        file = tmp_path / f"other-{number}.png"
-        assert cv2.imwrite(str(file), picture)
+    options = []
+    for product in ("plu:00013", "plu:00025", "plu:00053", "plu:00026"):  # bananas, peppers, lettuce, mushrooms
+        file = tmp_path / f"{product[4:]}.png"
+        assert cv2.imwrite(str(file), shot(LOOSE[product].looks, 1, 160))
         options += ["--from", str(file)]
     answer = bench.ask("enrol", "00071", *options)
     assert answer.returncode == 1, answer.stdout
