@@ -63,7 +63,8 @@ async def seeing() -> AsyncIterator[tuple[LiveShop, Counter]]:
                     text = re.sub(r'^device = "pipe:.*"$', f'device = "pipe:{film}"', text, flags=re.MULTILINE)
                     text = re.sub(r"^width = .*$", "width = 320", text, flags=re.MULTILINE)
                     text = re.sub(r"^height = .*$", "height = 240", text, flags=re.MULTILINE)
-                config.write_text(text + "\n[recognition]\nuse = true\n", encoding="utf-8")
+                text = re.sub(r"^\[recognition\]\nuse = \w+$", "[recognition]\nuse = true", text, flags=re.MULTILINE)
+                config.write_text(text, encoding="utf-8")
             await shop.open()
             yield shop, counter
         finally:
