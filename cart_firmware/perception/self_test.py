@@ -15,8 +15,8 @@ from cart_protocol.ids import ProductId
 from cart_protocol.sight import MOST_SHOTS, Learned, Resemblance, Verdict
 
 ALIKE = 0.5
-"""Cosine of two prototypes from which on they are asked about. Of the 3,240 pairs of shipped products 21 have more,
-nearly all of one group: two apples, two yoghurts of one dairy."""
+"""Cosine of two prototypes from which on they are asked about. Of the 3,240 pairs of shipped products 21 have more, 15
+of one group: two apples, two yoghurts of one dairy."""
 ALIKE_OF_FEW = 0.4
 """The same of fewer than three shots, whose own scatter is not known: they are mistaken for more."""
 TOGETHER = 0.42

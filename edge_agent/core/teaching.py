@@ -23,7 +23,7 @@ from edge_agent.core.sight_book import Lesson, LessonStage
 MOST_WAITING = 100
 """Lessons that nobody has decided about; a cart keeps what is more."""
 MOST_TAUGHT = 2_000
-"""Some 1.5 MB for every cart that connects."""
+"""Some 2.6 MB for every cart that connects."""
 GIVEN_UP = ("offline", "no-answer")
 """Why the store, and not the cart or staff, ended a lesson."""
 _MOST_OPEN = 8
