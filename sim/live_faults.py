@@ -55,7 +55,7 @@ _PAYING_PATIENCE_S = 90.0
 _TIMES_INSISTED = 4
 _CART_DISK_MIB, _STORE_DISK_MIB = 64, 512
 """The store closes its door below 200 MiB of free disk (edge_agent.config.Limits), and is not to before a fault."""
-_LINE = re.compile(r'data-line="[^"]+"><p class="name">(.*?)<small>')
+_LINE = re.compile(r'data-line="[^"]+">(?:<img[^>]*>)?<p class="name">(.*?)<small>')
 
 
 class FaultOptions(msgspec.Struct, frozen=True, kw_only=True):

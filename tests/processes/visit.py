@@ -56,7 +56,7 @@ def read_screen(page: str) -> CartScreen:
     text = html.unescape(page)
     prompt = re.search(r'<div class="prompt [^"]*" data-kind="([^"]*)"', text)
     return CartScreen(
-        lines=frozenset(re.findall(r'data-line="[^"]+"><p class="name">(.*?)<small>', text)),
+        lines=frozenset(re.findall(r'data-line="[^"]+">(?:<img[^>]*>)?<p class="name">(.*?)<small>', text)),
         pending=frozenset(re.findall(r'class="line pending">.*?<p class="name">(.*?)<small>', text, re.DOTALL)),
         prompt=prompt[1] if prompt else "",
         offline="<b>Offline" in text,
