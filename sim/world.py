@@ -178,10 +178,10 @@ class ConsoleAttendant:
     async def use_lessons(self) -> int:
         """Teach all carts whatever was learned and waits for a decision; return how much that was."""
         page = await self._http.get("/console/sight", headers={"Accept": "text/html"})
-        learned = _LESSON.findall(page.text)
-        for lesson in learned:
-            await self._post(f"/console/sight/lessons/{lesson}/use", {})
-        return len(learned)
+        used = 0
+        for lesson in _LESSON.findall(page.text):
+            used += (await self._post(f"/console/sight/lessons/{lesson}/use", {})).is_success
+        return used
 
     async def teach_all(self, products: int) -> int:
         """Wait for what a cart learned of so many products, half a minute at most, and teach it to all."""
