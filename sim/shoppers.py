@@ -20,6 +20,9 @@ _LOOSE_SHARE = 0.3
 """Of what shoppers take, loose goods without a label (sim.goods.Shelves.by_sight)."""
 
 
+_EMPTIES_S = 2.5
+
+
 class Character(StrEnum):
     HONEST = "honest"
     POCKETS = "pockets"
@@ -144,6 +147,7 @@ class Trip:
         self._in_cart: list[Unit] = []
         self._hidden: list[Unit] = []
         self._caught = False
+        self._gave_up = False
 
     async def run(self) -> None:
         """Visit the shop from the door to the exit. Never raises for what a shop can do to a shopper; it is tallied."""
@@ -158,6 +162,8 @@ class Trip:
             self._give_up(f"refused: {refusal.reason}: {refusal}")
         finally:
             self._cart.empty()
+            if self._gave_up:
+                await asyncio.sleep(_EMPTIES_S)  # what is in it goes back to the shelves before the next shopper comes
             with contextlib.suppress(RefusedError):
                 await self._phone.hand_back()  # whoever paid has no cart any more; whoever gave up leaves it to others
             await self._phone.put_away()
@@ -442,6 +448,7 @@ class Trip:
         return state
 
     def _give_up(self, why: str) -> None:
+        self._gave_up = True
         self._tally.gave_up += 1
         self._note(f"a shopper ({self._character.value}) gave up: {why}")
 

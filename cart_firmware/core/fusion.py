@@ -222,11 +222,15 @@ def _decide(draft: Draft, newest: Question, context: Context) -> None:
 def _hasty(story: Hypothesis, draft: Draft, context: Context) -> bool:
     """Return whether a hand on the basket may explain it as well, until the load has rested without that hand.
 
-    So of goods that leave, where nobody saw or said so, and of what came and went in one.
+    So of goods that leave, where nobody saw or said so, and of what came and went in one. What seems to come back is
+    waited for, too, by a cart that sees goods: other goods of nearly that mass may lie there.
     """
+    evidence = draft.evidence
     signs = {question.mass > 0 for question in story.questions}
     if isinstance(story.story, Left):
-        sure = draft.evidence.clues.hand is Way.OUT or any(_is_seen_to_go(draft, line) for line in story.story.lines)
+        sure = evidence.clues.hand is Way.OUT or any(_is_seen_to_go(draft, line) for line in story.story.lines)
+    elif isinstance(story.story, CameBack):
+        sure = not evidence.sights or evidence.clues.sight is not None
     else:
         sure = len(signs) == 1 or isinstance(story.story, Cancelled)
     rested = all(context.now_us - each.held.at_us >= RESTED_US for each in story.questions if each.held)

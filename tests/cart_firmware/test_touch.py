@@ -341,6 +341,39 @@ def test_a_scan_of_goods_that_nobody_taught_is_not_doubted_by_a_picture() -> Non
     assert trip.names == ["Milk"], "nobody knows what milk looks like"
 
 
+def test_other_goods_of_nearly_the_mass_of_what_just_left_are_not_taken_for_it_where_they_are_seen() -> None:
+    trip = Trip.begun()
+    trip.sees((APPLES, 4.0), hand=Way.IN)
+    trip.put(259)
+    trip.choose("Apples")
+    trip.wait(5)
+    trip.sees((APPLES, 4.0), hand=Way.OUT)
+    trip.put(-259)
+    assert trip.names == []
+    trip.wait(5)
+    trip.put(255)
+    assert trip.names == [], "its picture is under way"
+    trip.now_us += SECOND // 4
+    trip.sees((CHEESE, 5.0), (APPLES, -4.0), hand=Way.IN)
+    trip.wait(2)
+    assert trip.names == []
+    assert "Cheese" in [tile.what for tile in trip.tiles]
+
+
+def test_what_comes_back_unseen_is_back_when_the_load_has_rested() -> None:
+    trip = Trip.begun()
+    trip.sees((APPLES, 4.0), hand=Way.IN)
+    trip.put(259)
+    trip.choose("Apples")
+    trip.wait(5)
+    trip.sees((APPLES, 4.0), hand=Way.OUT)
+    trip.put(-259)
+    trip.wait(5)
+    trip.put(259)
+    trip.wait(1.5)
+    assert trip.names == ["Apples"]
+
+
 def test_no_story_is_without_threshold_and_no_touch_without_effect() -> None:
     assert set(THRESHOLDS) == set(get_args(Story))
     assert set(touches._DO) == set(get_args(touches.Touch))
