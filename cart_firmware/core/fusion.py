@@ -229,10 +229,10 @@ def _hasty(story: Hypothesis, draft: Draft, context: Context) -> bool:
     signs = {question.mass > 0 for question in story.questions}
     if isinstance(story.story, Left):
         sure = evidence.clues.hand is Way.OUT or any(_is_seen_to_go(draft, line) for line in story.story.lines)
-    elif isinstance(story.story, CameBack):
-        sure = not evidence.sights or evidence.clues.sight is not None
     else:
         sure = len(signs) == 1 or isinstance(story.story, Cancelled)
+        if isinstance(story.story, CameBack) and evidence.sights:
+            sure = sure and evidence.clues.sight is not None
     rested = all(context.now_us - each.held.at_us >= RESTED_US for each in story.questions if each.held)
     return not sure and not rested
 
