@@ -93,7 +93,7 @@ def learned_together(
     sights: Sights, shots: Mapping[ProductId, Sequence[Picture]], prices: Prices | None
 ) -> Iterator[Learned]:
     """Yield what is learned of each of several products; each is tested against the others as well."""
-    vectors = {product: sights.vectors(pictures) for product, pictures in shots.items()}
+    vectors = {product: sights.shots(pictures) for product, pictures in shots.items()}
     network = sights.knowledge.network_sha256
     new = {product: taught(product, seen, network) for product, seen in vectors.items()}
     for product, seen in vectors.items():
