@@ -139,4 +139,6 @@ async def test_what_was_shown_on_the_carts_own_machine_waits_on_the_console_when
         await at_the_console(page, shop)
         await page.goto(f"http://127.0.0.1:{shop.files.web_port}/console/sight")
         await expect(page.get_by_text("shown at the cart")).to_be_visible()
+        await page.get_by_role("button", name="Do not use it").click()
+        await expect(page.locator(".sight-lessons")).to_have_count(0)
         expect.set_options(timeout=5_000)
