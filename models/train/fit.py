@@ -8,29 +8,50 @@ from numpy.typing import NDArray
 from cart_firmware.perception.product_index import ProductIndex, Space, bias_of, rooted, unit
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
 def whitened(features: Floats, labels: Labels, dimensions: int, shrinkage: float) -> Space:
     """Return the space in which shots of one product scatter alike in all directions.
 
+    Its directions are those that tell the products apart, one fewer than there are products (Fisher's discriminants:
+    R. O. Duda, P. E. Hart, D. G. Stork, "Pattern Classification", 2001, section 3.8.3), and, for products to come,
+    those in which all shots together scatter most.
+
     Args:
         features: shots x features.
         labels: of each shot.
-        dimensions: of the space: the directions in which all shots together scatter most.
+        dimensions: of the space.
         shrinkage: share of the scatter that is taken for alike in all directions to begin with (0 to 1).
     """
     roots = rooted(features)
     centre = roots.mean(axis=0)
     away = (roots - centre).astype(np.float64)
-    _, axes = np.linalg.eigh(np.cov(away.T))
-    axes = axes[:, ::-1][:, :dimensions]
-    placed = away @ axes
-    means = np.stack([placed[labels == label].mean(axis=0) for label in range(int(labels.max()) + 1)])
-    scatter = np.cov((placed - means[labels]).T)
-    scatter = (1 - shrinkage) * scatter + shrinkage * np.trace(scatter) / dimensions * np.eye(dimensions)
+    products = int(labels.max()) + 1
+    means = np.stack([away[labels == label].mean(axis=0) for label in range(products)])
+    within, whole = np.cov((away - means[labels]).T), np.cov(away.T)
+    evened = _evening(_shrunk(within, shrinkage))
+    telling = min(products - 1, dimensions)
+    discriminants = evened @ _largest(evened @ whole @ evened, telling)
+    axes, _ = np.linalg.qr(np.hstack([discriminants, _largest(whole, dimensions - telling)]))
+    return Space(centre, (axes @ _evening(_shrunk(axes.T @ within @ axes, shrinkage))).astype(np.float32))
+
+
+def _largest(scatter: Doubles, count: int) -> Doubles:
+    """Return the directions in which something scatters most, as columns."""
+    _, directions = np.linalg.eigh(scatter)
+    return np.asarray(directions[:, ::-1][:, :count])
+
+
+def _shrunk(scatter: Doubles, share: float) -> Doubles:
+    return np.asarray((1 - share) * scatter + share * np.trace(scatter) / len(scatter) * np.eye(len(scatter)))
+
+
+def _evening(scatter: Doubles) -> Doubles:
+    """Return what makes something scatter alike in all directions: the root of the scatter's inverse."""
     values, vectors = np.linalg.eigh(scatter)
-    return Space(centre, (axes @ ((vectors / np.sqrt(values)) @ vectors.T)).astype(np.float32))
+    return np.asarray((vectors / np.sqrt(values)) @ vectors.T)
 
 
 def prototypes(names: Sequence[str], vectors: Floats, labels: Labels, photographs: Sequence[int]) -> ProductIndex:

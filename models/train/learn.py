@@ -1,4 +1,4 @@
-"""Training: the donor's graph and a cosine head on random views of the photographs, by weights' moving average."""
+"""Training: the donor's graph and a cosine head on random views of the photographs; the mean of several runs."""
 
 import math
 import queue
@@ -28,9 +28,12 @@ Item = TypeVar("Item")
 class Recipe(msgspec.Struct, frozen=True):
     """What a training run is made of; the defaults are what the shipped model was made by."""
 
+    amid: tuple[float, ...] = (0.5, 0.0, 0.5)
+    """Runs from the donor on, whose weights are averaged (M. Wortsman et al., "Model soups", ICML 2022): of each, the
+    share of views in which goods lie before another photograph. What lies around goods misleads about those that were
+    not trained on, and helps with those that were."""
     epochs: int = 8
-    int8_epochs: int = 0
-    """The last ones, in which int8 is imitated."""
+    """Of each run."""
     batch: int = 32
     rate: float = 3e-4
     """Of the layers; the head learns faster."""
@@ -118,13 +121,25 @@ def prepare(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> 
 
 
 def train(donor: Donor, shown: Shown, recipe: Recipe) -> Learner:
-    """Return the learner with averaged weights and the ranges of its activations. Progress goes to stderr.
+    """Return the learner with the mean weights of all runs and the ranges of its activations. Progress goes to stderr.
 
     Args:
         donor: of the first weights.
         shown: what to learn, from `prepare`.
         recipe: how.
     """
+    began = time.perf_counter()
+    learners = [run(donor, shown, recipe, number, began) for number in range(len(recipe.amid))]
+    learner = learners[0]
+    with torch.no_grad():
+        for together in zip(*(each.parameters() for each in learners), strict=True):
+            together[0].copy_(torch.stack(together).mean(dim=0))
+    learner.tail.ranges = observe(learner.tail, activations(learner, shown.stored))
+    return learner.eval()
+
+
+def run(donor: Donor, shown: Shown, recipe: Recipe, number: int, began: float) -> Learner:
+    """Return a learner that was trained once, with the moving average of its weights."""
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     learner = Learner(donor, shown.front, recipe, len(shown.groups)).to(device)
@@ -134,10 +149,7 @@ def train(donor: Donor, shown: Shown, recipe: Recipe) -> Learner:
     optimizer = torch.optim.AdamW(_rates(learner, recipe), fused=True)
     steps = len(shown.labels) // recipe.batch
     losses: list[float] = []
-    began = time.perf_counter()
-    for step, (batch, wanted) in enumerate(ahead(batches(shown, recipe))):
-        if step == steps * (recipe.epochs - recipe.int8_epochs):
-            learner.tail.ranges = observe(learner.tail, activations(learner, shown.stored))
+    for step, (batch, wanted) in enumerate(ahead(batches(shown, recipe, number))):
         _set_rate(optimizer, step / (steps * recipe.epochs))
         loss = _loss(learner, shown.front.floats(batch).to(device), targets[wanted], recipe)
         optimizer.zero_grad()
@@ -146,15 +158,15 @@ def train(donor: Donor, shown: Shown, recipe: Recipe) -> Learner:
         average.take(learner, step)
         losses.append(float(loss.detach()))
         if (step + 1) % steps == 0:
-            _progress(step // steps, recipe, float(np.mean(losses[-steps:])), time.perf_counter() - began)
+            done = number * recipe.epochs + (step + 1) // steps
+            _progress(done, recipe, float(np.mean(losses[-steps:])), time.perf_counter() - began)
     average.give(learner)
-    learner.tail.ranges = learner.tail.ranges or observe(learner.tail, activations(learner, shown.stored))
-    return learner.eval()
+    return learner
 
 
-def batches(shown: Shown, recipe: Recipe) -> Iterator[tuple[Stored, Tensor]]:
+def batches(shown: Shown, recipe: Recipe, number: int) -> Iterator[tuple[Stored, Tensor]]:
     """Yield what the front makes of new views, with labels; rare products come more often than their number."""
-    dice = np.random.default_rng(recipe.seed)
+    dice = np.random.default_rng([recipe.seed, number])
     share = 1 / np.sqrt(np.bincount(shown.labels))[shown.labels]
     steps = len(shown.labels) // recipe.batch
     for step in range(steps * recipe.epochs):
@@ -162,7 +174,7 @@ def batches(shown: Shown, recipe: Recipe) -> Iterator[tuple[Stored, Tensor]]:
             order = dice.choice(len(shown.labels), steps * recipe.batch, p=share / share.sum())
         chosen = order[step % steps * recipe.batch :][: recipe.batch]
         side = recipe.sides[step >= recipe.first_side * steps * recipe.epochs]
-        seen = [views.varied(shown.pictures[each], shown.pictures, side, dice) for each in chosen]
+        seen = [views.varied(shown.pictures[each], shown.pictures, side, recipe.amid[number], dice) for each in chosen]
         yield np.stack([shown.front(view) for view in seen]), torch.from_numpy(shown.labels[chosen])
 
 
@@ -278,10 +290,11 @@ def _set_rate(optimizer: torch.optim.Optimizer, done: float) -> None:
         group["lr"] = group["top"] * share
 
 
-def _progress(epoch: int, recipe: Recipe, loss: float, seconds: float) -> None:
-    left = seconds / (epoch + 1) * (recipe.epochs - epoch - 1)
+def _progress(done: int, recipe: Recipe, loss: float, seconds: float) -> None:
+    every = len(recipe.amid) * recipe.epochs
     print(
-        f"epoch {epoch + 1} of {recipe.epochs}: loss {loss:.3f}, {seconds:.0f} s, {left:.0f} s left",
+        f"epoch {done} of {every} ({len(recipe.amid)} runs): loss {loss:.3f}, {seconds:.0f} s,"
+        f" {seconds / done * (every - done):.0f} s left",
         file=sys.stderr,
         flush=True,
     )

@@ -9,7 +9,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Donor, Layer, Range, Weights, folded
+from models.train.donor import (
+    PICTURE,
+    PICTURE_SCALE,
+    PICTURE_ZERO,
+    Donor,
+    Layer,
+    Range,
+    Weights,
+    about_the_middle,
+    folded,
+)
 from models.train.network_file import LEAST_WEIGHT, quantisation
 
 
@@ -56,7 +66,8 @@ class Tail(nn.Module):
         if layer.kind == "add":
             result = first + values[layer.inputs[1]]
         elif layer.kind == "pool":
-            result = first.float().mean(dim=(2, 3))
+            weights = torch.from_numpy(about_the_middle(first.shape[2])).to(first.device)
+            result = (first.float() * weights).sum(dim=(2, 3))
         else:
             result = self._convolve(layer, first)
         if self.seen is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Floats, Layer, Range, Weights
+from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Floats, Layer, Range, Weights, about_the_middle
 
 LEAST_WEIGHT = 1e-4
 """For which a channel without weights is taken; smaller, and a bias of 6 would not fit into 32 bits."""
@@ -20,7 +20,7 @@ _OPERATORS = {
     "conv": (schema.BuiltinOperator.CONV_2D, 3),
     "depthwise": (schema.BuiltinOperator.DEPTHWISE_CONV_2D, 3),
     "add": (schema.BuiltinOperator.ADD, 2),
-    "pool": (schema.BuiltinOperator.MEAN, 2),
+    "pool": (schema.BuiltinOperator.DEPTHWISE_CONV_2D, 3),
     "entry": (schema.BuiltinOperator.QUANTIZE, 1),
     "entry in floats": (schema.BuiltinOperator.DEQUANTIZE, 1),
 }
@@ -97,31 +97,28 @@ class _Writer:
         options: Any = None
         if layer.kind == "add":
             options, kind = schema.AddOptionsT(), schema.BuiltinOptions.AddOptions
-        elif layer.kind == "pool":
-            options, kind = schema.ReducerOptionsT(), schema.BuiltinOptions.ReducerOptions
-            sources.append(self._constant("axes", schema.TensorType.INT32, np.array([1, 2], np.int32)))
-            shape = [batch, channels]
         else:
-            kernel = self._weights[layer.output].kernel
+            pools = layer.kind == "pool"
+            weights = pooling(height, channels) if pools else self._weights[layer.output]
             options, kind = _convolution_options(layer)
-            sources += self._stored(layer, kernel)
-            height, width = (-(-size // layer.stride) for size in (height, width))
-            channels = kernel.shape[3] if layer.kind == "depthwise" else kernel.shape[0]
-        shape = [batch, channels] if layer.kind == "pool" else [batch, height, width, channels]
+            sources += self._stored(layer, weights)
+            height, width = (1 if pools else -(-size // layer.stride) for size in (height, width))
+            channels = len(weights.bias)
+        shape = [batch, height, width, channels]
         low_and_high = (0.0, 1.0) if self._ranges is None else self._ranges[layer.output]
         output = self._activation(layer.output, shape, *quantisation(*low_and_high))
         self._operator(layer.kind, sources, output, options, kind)
 
-    def _stored(self, layer: Layer, kernel: Floats) -> list[int]:
+    def _stored(self, layer: Layer, weights: Weights) -> list[int]:
         """Return the tensors of rounded weights and biases."""
-        biases = self._weights[layer.output].bias
+        kernel, biases = weights.kernel, weights.bias
         if self._ranges is None:
             return [
                 self._constant(f"{name} {layer.output}", schema.TensorType.FLOAT32, values)
                 for name, values in (("kernel", kernel), ("bias", biases))
             ]
         scales = kernel_scales(kernel)
-        along, axis = ((1, 1, 1, -1), 3) if layer.kind == "depthwise" else ((-1, 1, 1, 1), 0)
+        along, axis = ((-1, 1, 1, 1), 0) if layer.kind == "conv" else ((1, 1, 1, -1), 3)
         rounded = np.clip(np.round(kernel / scales.reshape(along)), -127, 127).astype(np.int8)
         bias_scales = scales.astype(np.float64) * self._scale[layer.inputs[0]]
         bias = np.clip(np.round(biases / bias_scales), -_MOST, _MOST).astype(np.int32)
@@ -166,13 +163,19 @@ class _Writer:
         self._graph.operators.append(operator)
 
 
+def pooling(size: int, channels: int) -> Weights:
+    """Return the weights by which a grid of features (size x size) becomes one of each channel, as a convolution's."""
+    kernel = np.repeat(about_the_middle(size)[None, :, :, None], channels, axis=3)
+    return Weights(kernel, np.zeros(channels, np.float32))
+
+
 def _convolution_options(layer: Layer) -> tuple[Any, int]:
-    if layer.kind == "depthwise":
+    if layer.kind != "conv":
         options, kind = schema.DepthwiseConv2DOptionsT(), schema.BuiltinOptions.DepthwiseConv2DOptions
         options.depthMultiplier = 1
     else:
         options, kind = schema.Conv2DOptionsT(), schema.BuiltinOptions.Conv2DOptions
-    options.padding = schema.Padding.SAME
+    options.padding = schema.Padding.VALID if layer.kind == "pool" else schema.Padding.SAME
     options.strideW = options.strideH = layer.stride
     options.dilationWFactor = options.dilationHFactor = 1
     activation = schema.ActivationFunctionType

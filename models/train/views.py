@@ -1,4 +1,4 @@
-"""What a camera over a cart may make of a photograph: turned, near or far, blurred, dim, noisy, half covered.
+"""What a camera over a cart may make of a photograph: turned, near or far, amid others, blurred, dim, noisy, covered.
 
 Every function takes its dice; the same seed gives the same views. Pictures are height x width x 3, RGB, uint8.
 """
@@ -28,9 +28,11 @@ def scaled(picture: Picture, side: int) -> Picture:
     return np.asarray(cv2.resize(picture, (side, side), interpolation=way), np.uint8)
 
 
-def varied(picture: Picture, others: Sequence[Picture], side: int, dice: Dice) -> Picture:
-    """Return one random view, side x side pixels; a part may be covered by a piece of one of the others."""
+def varied(picture: Picture, others: Sequence[Picture], side: int, amid: float, dice: Dice) -> Picture:
+    """Return one random view, side x side pixels; a share `amid` before one of the others, some partly behind one."""
     view = placed(picture, side, dice)
+    if dice.random() < amid:
+        view = surrounded(view, others[dice.integers(len(others))], dice)
     view = lit(view, dice)
     if dice.random() < 0.35:
         view = covered(view, others[dice.integers(len(others))], dice)
@@ -49,7 +51,7 @@ def placed(picture: Picture, side: int, dice: Dice) -> Picture:
     stretch = math.exp(dice.normal(0, 0.1))
     mirrored = -1 if dice.random() < 0.5 else 1
     room = [max(0.0, (extent - length) / 2) for extent in (width, height)]
-    middle = [extent / 2 + dice.uniform(-1, 1) * more for extent, more in zip((width, height), room, strict=True)]
+    middle = [extent / 2 + dice.uniform(-0.6, 0.6) * more for extent, more in zip((width, height), room, strict=True)]
     turn, per_pixel = math.radians(angle), length / side
     to_picture = np.array([
         [math.cos(turn) * per_pixel * stretch * mirrored, -math.sin(turn) * per_pixel / stretch],
@@ -61,6 +63,20 @@ def placed(picture: Picture, side: int, dice: Dice) -> Picture:
     return np.asarray(
         cv2.warpAffine(picture, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101), np.uint8
     )
+
+
+def surrounded(view: Picture, other: Picture, dice: Dice) -> Picture:
+    """Return what lies about the middle of a view, before another picture: goods in a hand, and other goods behind."""
+    side = view.shape[0]
+    behind = placed(other, side, dice)
+    middle, axes = (
+        tuple((16 * side * shares).astype(int).tolist())
+        for shares in (dice.normal(0.5, 0.05, 2), dice.uniform(0.25, 0.48, 2))
+    )
+    kept = np.zeros((side, side), np.float32)
+    cv2.ellipse(kept, middle, axes, dice.uniform(0, 180), 0, 360, 1.0, -1, cv2.LINE_8, 4)
+    kept = cv2.GaussianBlur(kept, (0, 0), dice.uniform(0.01, 0.06) * side)[:, :, None]
+    return np.asarray(view * kept + behind * (1 - kept) + 0.5, np.uint8)
 
 
 def lit(view: Picture, dice: Dice) -> Picture:

@@ -7,7 +7,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Donor, Layer, Weights, folded
+from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Donor, Layer, Weights, about_the_middle, folded
 from models.train.network_file import kernel_scales, network_file, quantisation
 
 Floats = NDArray[np.float32]
@@ -48,7 +48,9 @@ def answer(network: bytes, picture: NDArray[np.uint8]) -> Floats:
     interpreter.invoke()
     result = interpreter.get_output_details()[0]
     scale, zero = result["quantization"] if result["dtype"] == np.int8 else (1, 0)
-    return np.asarray((interpreter.get_tensor(result["index"]).astype(np.float32) - zero) * scale, np.float32)[0]
+    return np.asarray((interpreter.get_tensor(result["index"]).astype(np.float32) - zero) * scale, np.float32)[
+        0
+    ].squeeze()
 
 
 def computed(layers: Sequence[Layer], weights: Mapping[int, Weights], picture: NDArray[np.uint8]) -> dict[int, Floats]:
@@ -59,7 +61,7 @@ def computed(layers: Sequence[Layer], weights: Mapping[int, Weights], picture: N
         if layer.kind == "add":
             values[layer.output] = value + values[layer.inputs[1]]
         elif layer.kind == "pool":
-            values[layer.output] = value.mean(axis=(0, 1))
+            values[layer.output] = (value * about_the_middle(len(value))[:, :, None]).sum(axis=(0, 1))
         else:
             values[layer.output] = convolved(layer, weights[layer.output], value)
     return values
@@ -105,6 +107,16 @@ def test_the_first_layers_alone_give_their_activation(weights: dict[int, Weights
 def test_a_range_that_is_too_narrow_cuts_what_lies_outside(weights: dict[int, Weights]) -> None:
     ranges = dict.fromkeys(range(1, 9), (-0.5, 0.5))
     assert answer(network_file(SMALL, weights, ranges, 32), picture_of(32)).max() <= 0.501
+
+
+@pytest.mark.parametrize("size", [5, 6, 7])
+def test_what_lies_in_the_middle_counts_most_and_all_places_count(size: int) -> None:
+    weights = about_the_middle(size)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[size // 2, size // 2] == weights.max() > 2 * weights[0, 0]
+    assert weights.min() > 0.2 * weights.max() > 0
+    assert weights == pytest.approx(weights[::-1, ::-1])
+    assert weights == pytest.approx(weights.T)
 
 
 def stored(dice: np.random.Generator) -> dict[str, NDArray[np.generic]]:

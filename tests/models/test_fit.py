@@ -29,6 +29,19 @@ def test_whitening_names_shots_that_plain_features_confuse() -> None:
     assert wrong < wrong_plainly / 2
 
 
+def test_what_tells_products_apart_is_kept_though_shots_scatter_more_elsewhere() -> None:
+    dice = np.random.default_rng(4)
+    labels = np.repeat(np.arange(3), 200)
+    shown = np.concatenate(
+        [dice.normal(size=(600, 6)) * 3, np.eye(3)[labels] + dice.normal(size=(600, 3)) * 0.1], axis=1
+    )
+    features = (shown + 100).astype(np.float32)
+    space = fit.whitened(features, labels, 4, 0.01)
+    index = fit.prototypes(["one", "two", "three"], space.place(features), labels, [200] * 3)
+    assert space.whitening.shape == (9, 4)
+    assert np.mean(index.likeness(space.place(features)).argmax(axis=1) == labels) > 0.95
+
+
 def test_sharpness_is_found_again() -> None:
     dice = np.random.default_rng(2)
     likeness = dice.uniform(-1, 1, (4000, 20)).astype(np.float32)

@@ -15,7 +15,7 @@ def picture() -> Picture:
 
 def test_the_same_seed_gives_the_same_views(picture: Picture) -> None:
     first, again, other = (
-        [views.varied(picture, [picture], 96, dice) for _ in range(20)]
+        [views.varied(picture, [picture], 96, 0.5, dice) for _ in range(20)]
         for dice in map(np.random.default_rng, (1, 1, 2))
         for _ in range(1)
     )
@@ -25,7 +25,7 @@ def test_the_same_seed_gives_the_same_views(picture: Picture) -> None:
 
 def test_a_view_has_the_size_that_was_asked_for(picture: Picture) -> None:
     dice = np.random.default_rng(3)
-    assert {views.varied(picture, [picture], 96, dice).shape for _ in range(50)} == {(96, 96, 3)}
+    assert {views.varied(picture, [picture], 96, 0.5, dice).shape for _ in range(50)} == {(96, 96, 3)}
 
 
 def test_most_views_still_show_the_goods(picture: Picture) -> None:
@@ -35,6 +35,15 @@ def test_most_views_still_show_the_goods(picture: Picture) -> None:
         for view in (views.placed(picture, 96, dice) for _ in range(100))
     ]
     assert np.quantile(red, 0.05) > 0.1
+
+
+def test_the_middle_stays_where_other_goods_lie_around_it(picture: Picture) -> None:
+    dice = np.random.default_rng(7)
+    view, other = np.full((128, 128, 3), 250, np.uint8), np.zeros_like(picture)
+    kept = np.mean([views.surrounded(view, other, dice)[:, :, 0] > 125 for _ in range(100)], axis=0)
+    assert kept[48:80, 48:80].min() > 0.8
+    assert kept[:16, :16].max() < 0.2
+    assert 0.3 < kept.mean() < 0.6
 
 
 def test_motion_keeps_the_light_and_takes_the_edges(picture: Picture) -> None:
