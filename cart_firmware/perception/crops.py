@@ -29,20 +29,48 @@ class Crop(msgspec.Struct, frozen=True):
     """Its colours, where the camera sees any (see colour)."""
 
 
-def square(at_us: int, frame: Picture, planes: Planes | None, box: tuple[int, int, int, int], width: int) -> Crop:
-    """Return the square about a box of a picture that is reduced to `width`, as far as the frame goes."""
-    scale = frame.shape[1] / width
-    left, top, wide, high = (extent * scale for extent in box)
-    side = min(round((1 + 2 * _MARGIN) * max(wide, high)), *frame.shape)
-    columns, rows = (
-        slice(start, start + side)
-        for middle, length in ((left + wide / 2, frame.shape[1]), (top + high / 2, frame.shape[0]))
-        for start in [min(max(0, round(middle - side / 2)), length - side)]
-    )
-    cut = _cut(planes, rows, columns)
+Box = tuple[int, int, int, int]
+"""Left, top, width and height."""
+
+
+def square(at_us: int, frame: Picture, planes: Planes | None, box: Box, reduced: tuple[int, ...]) -> Crop:
+    """Return a copy of the square about a box of a reduced picture; arguments as in `square_about`."""
+    rows, columns = square_about(box, reduced, frame)
+    colours = cut(planes, rows, columns)
     return Crop(
-        at_us, columns.start, rows.start, np.array(frame[rows, columns]), 0.0, None if cut is None else np.array(cut)
+        at_us,
+        columns.start,
+        rows.start,
+        np.array(frame[rows, columns]),
+        0.0,
+        None if colours is None else np.array(colours),
     )
+
+
+def square_about(box: Box, reduced: tuple[int, ...], frame: Picture) -> tuple[slice, slice]:
+    """Return rows and columns of the square about a box, with a margin, moved into the frame where it reaches beyond.
+
+    Args:
+        box: of what is meant, in the reduced picture.
+        reduced: that picture's height and width.
+        frame: the same view in full resolution.
+    """
+    scale = frame.shape[0] / reduced[0], frame.shape[1] / reduced[1]
+    left, top, wide, high = box[0] * scale[1], box[1] * scale[0], box[2] * scale[1], box[3] * scale[0]
+    side = min(round((1 + 2 * _MARGIN) * max(wide, high)), *frame.shape)
+    starts = (
+        min(max(0, round(middle - side / 2)), length - side)
+        for middle, length in zip((top + high / 2, left + wide / 2), frame.shape, strict=True)
+    )
+    rows, columns = (slice(start, start + side) for start in starts)
+    return rows, columns
+
+
+def cut(planes: Planes | None, rows: slice, columns: slice) -> Planes | None:
+    """Return the colours of a part of the brightness, which has twice their size."""
+    if planes is None:
+        return None
+    return planes[:, rows.start // 2 : -(-rows.stop // 2), columns.start // 2 : -(-columns.stop // 2)]
 
 
 class Crops:
@@ -64,7 +92,7 @@ class Crops:
         edges = cv2.Laplacian(part[::_SAMPLE, ::_SAMPLE], cv2.CV_16S)
         _, spread = cv2.meanStdDev(edges)
         sharpness = float(spread[0, 0]) ** 2 * cv2.countNonZero(differs)
-        crop = Crop(at_us, columns.start, rows.start, part, sharpness, _cut(planes, rows, columns))
+        crop = Crop(at_us, columns.start, rows.start, part, sharpness, cut(planes, rows, columns))
         self._keep(crop)
 
     def best(self) -> tuple[Crop, ...]:
@@ -83,10 +111,3 @@ class Crops:
             del self._kept[worst]
         planes = None if crop.planes is None else np.array(crop.planes)
         self._kept.append(msgspec.structs.replace(crop, luma=np.array(crop.luma), planes=planes))
-
-
-def _cut(planes: Planes | None, rows: slice, columns: slice) -> Planes | None:
-    """Return the colours of a part of the brightness, which has twice their size."""
-    if planes is None:
-        return None
-    return planes[:, rows.start // 2 : -(-rows.stop // 2), columns.start // 2 : -(-columns.stop // 2)]

@@ -211,10 +211,10 @@ class Hands:
 
     def _with_goods(self, passage: Passage, now: Frame) -> Passage:
         """Cut out where the inside changed most, before and after."""
-        box, width = passage.found.box, self._depth.shape[1]
-        put = square(now.at_us, now.luma, now.planes, box, width)
+        box, reduced = passage.found.box, self._depth.shape
+        put = square(now.at_us, now.luma, now.planes, box, reduced)
         then = self._clean
-        taken = square(then.at_us, then.luma, then.planes, box, width) if then else None
+        taken = square(then.at_us, then.luma, then.planes, box, reduced) if then else None
         return msgspec.structs.replace(passage, put=put, taken=taken)
 
     # ── what moves ──

@@ -12,6 +12,7 @@ import numpy as np
 
 from cart_firmware.perception.backdrop import Backdrop
 from cart_firmware.perception.colour import Planes, bgr
+from cart_firmware.perception.crops import cut, square_about
 from cart_firmware.perception.reading import Picture
 
 _SMALL = (160, 120)
@@ -27,8 +28,6 @@ _SAME = 5.0
 _LEAST_SHARP = 12.0
 """Variance of the Laplacian of a shot of 224 pixels: what is out of focus has less, an evenly coloured fruit more."""
 _SHOT_SIDE, _LOOK_SIDE = 224, 16
-_MARGIN = 0.08
-"""Of the box, around it."""
 
 
 class Seen(StrEnum):
@@ -79,7 +78,8 @@ class Shots:
             self._still_since_us = at_us
         if at_us - self._still_since_us < _STILL_US:
             return Look(Seen.MOVING)
-        crop = _crop(luma, planes, (left, top, width, height), limited=limited)
+        rows, columns = square_about((left, top, width, height), small.shape, luma)
+        crop = bgr(np.ascontiguousarray(luma[rows, columns]), cut(planes, rows, columns), limited=limited)
         return self._judge(crop)
 
     def _settle(self, at_us: int, small: Picture, before: Picture | None) -> Seen:
@@ -112,19 +112,3 @@ _CLOSE = np.ones((5, 5), np.uint8)
 def _apart(one: Picture, other: Picture) -> float:
     """Return the mean difference of two pictures of one size, in grey levels."""
     return float(cv2.mean(cv2.absdiff(one, other))[0])
-
-
-def _crop(luma: Picture, planes: Planes | None, box: tuple[int, int, int, int], *, limited: bool) -> Picture:
-    """Return the square about a box of the reduced picture, moved into the picture where it reaches beyond."""
-    height, width = luma.shape[:2]
-    scale_x, scale_y = width / _SMALL[0], height / _SMALL[1]
-    side = round(max(box[2] * scale_x, box[3] * scale_y) * (1 + 2 * _MARGIN))
-    side = min(side, width, height)
-    left = min(max(round((box[0] + box[2] / 2) * scale_x - side / 2), 0), width - side)
-    top = min(max(round((box[1] + box[3] / 2) * scale_y - side / 2), 0), height - side)
-    colours = None
-    if planes is not None:
-        rows = slice(top * planes.shape[1] // height, -(-(top + side) * planes.shape[1] // height))
-        columns = slice(left * planes.shape[2] // width, -(-(left + side) * planes.shape[2] // width))
-        colours = planes[:, rows, columns]
-    return bgr(np.ascontiguousarray(luma[top : top + side, left : left + side]), colours, limited=limited)
