@@ -129,9 +129,8 @@ def _convolution(layer: Layer, weights: Weights) -> nn.Conv2d:
     outputs, inputs, size, _ = kernel.shape
     groups = outputs if layer.kind == "depthwise" else 1
     convolution = nn.Conv2d(inputs * groups, outputs, size, layer.stride, groups=groups)
-    convolution.weight.data = torch.from_numpy(np.ascontiguousarray(kernel)).contiguous(
-        memory_format=torch.channels_last
-    )
+    # A copy: what is trained must not be the donor's own memory, from which the next run begins.
+    convolution.weight.data = torch.from_numpy(np.array(kernel)).contiguous(memory_format=torch.channels_last)
     convolution.bias.data = torch.from_numpy(weights.bias.copy())  # type: ignore[union-attr]
     # A depthwise kernel is a filter of a few pixels, and ImageNet taught it well; its gradient takes most of the time.
     convolution.weight.requires_grad_(layer.kind == "conv")
