@@ -61,7 +61,9 @@ def main(arguments: Sequence[str]) -> int:
         metrics = show(tables)
     for folder in options.partial:
         metrics.setdefault("partial", {})[str(folder)] = novel = novelty(opened(folder)[0], asked, shown)
-        show_novel(folder, novel)
+        show_novel(str(folder), novel)
+    if means := splits(list(metrics.get("partial", {}).values())):
+        metrics["partial_mean"] = means
     if options.json:
         print(json.dumps({"kind": "produce", "passed": right, "failed": named - right, "metrics": metrics}))
     return 0
@@ -242,13 +244,33 @@ def _shown(name: str, values: Sequence[float]) -> float:
     return mean
 
 
-def show_novel(folder: Path, table: dict[str, Any]) -> None:
-    print(f"\n{folder}: {table['known']} products known, {table['novel']} novel, {DRAWS} draws of shots")
+def splits(tables: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Print and return the mean figures of models that know equally many products, each other ones."""
+    means = {}
+    for known in sorted({table["known"] for table in tables}):
+        alike = [table for table in tables if table["known"] == known]
+        if len(alike) > 1:
+            means[str(known)] = mean = _mean_of(alike)
+            show_novel(f"mean of {len(alike)} splits", mean)
+    return means
+
+
+def _mean_of(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        name: _mean_of([table[name] for table in tables])
+        if isinstance(value, dict)
+        else round(statistics.fmean(table[name] for table in tables), 4)
+        for name, value in tables[0].items()
+    }
+
+
+def show_novel(title: str, table: dict[str, Any]) -> None:
+    print(f"\n{title}: {table['known']:g} products known, {table['novel']:g} novel, {DRAWS} draws of shots")
     for shots, row in table["few_shot"].items():
-        print(f"  {shots:>2} shots: {row['mean']:6.2f} % of {table['queries_novel']} named right (sd {row['sd']})")
+        print(f"  {shots:>2} shots: {row['mean']:6.2f} % of {table['queries_novel']:g} named right (sd {row['sd']})")
     among = table["among_old"]
     print(
-        f"  ten beside the {table['known']} at 5 shots: new {among['new']} % (top 3 {among['new_top3']} %),"
+        f"  ten beside the {table['known']:g} at 5 shots: new {among['new']} % (top 3 {among['new_top3']} %),"
         f" old {among['old_before']} -> {among['old']} %"
     )
     print(f"  strangers: AUROC {table['auroc']}, {table['fpr_95']} taken for known where 95 % of the known pass")

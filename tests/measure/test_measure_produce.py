@@ -104,6 +104,21 @@ def test_models_of_several_seeds_are_measured_together(
     assert "int8_loses" not in together["metrics"]
 
 
+def test_models_that_know_equally_many_products_are_averaged(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splits = {"one": ["plum", "lime"], "two": ["beet", "lemon"], "three": ["plum", "lime", "beet"]}
+    models = [str(model_of(names, manifest, tmp_path / folder)) for folder, names in splits.items()]
+    partial = [part for model in models for part in ("--partial", model)]
+    produce.main([str(manifest), "--only-partial", *partial, "--json"])
+    said = capsys.readouterr().out.splitlines()
+    metrics = json.loads(said[-1])["metrics"]
+    one, two = (metrics["partial"][model]["few_shot"]["1"]["mean"] for model in models[:2])
+    assert metrics["partial_mean"].keys() == {"2"}
+    assert metrics["partial_mean"]["2"]["few_shot"]["1"]["mean"] == pytest.approx((one + two) / 2, abs=1e-3)
+    assert any(line.startswith("mean of 2 splits: 2") for line in said)
+
+
 def test_a_model_that_saw_these_photographs_is_said_to_have(
     manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
