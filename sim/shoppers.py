@@ -21,6 +21,7 @@ _LOOSE_SHARE = 0.3
 
 
 _EMPTIES_S = 2.5
+"""How long the cart of a shopper who gives up is empty before it is handed back: longer than a load takes to rest."""
 
 
 class Character(StrEnum):

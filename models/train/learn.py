@@ -79,7 +79,7 @@ class Learner(nn.Module):
         self.front = front
         self.tail = Tail(donor, recipe.front)
         self.centre = nn.Parameter(torch.zeros(1280))
-        self.head = nn.Parameter(torch.randn(classes, 1280))
+        self.head = nn.Parameter(torch.zeros(classes, 1280))
 
     def forward(self, activation: Tensor) -> Tensor:
         """Return the cosine with each product of what the front made of pictures."""
@@ -129,8 +129,14 @@ def train(donor: Donor, shown: Shown, recipe: Recipe) -> Learner:
         recipe: how.
     """
     began = time.perf_counter()
-    learners = [run(donor, shown, recipe, number, began) for number in range(len(recipe.amid))]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    learners = [Learner(donor, shown.front, recipe, len(shown.groups)).to(device) for _ in recipe.amid]
     learner = learners[0]
+    warm_start(learner, shown)
+    for other in learners[1:]:
+        other.load_state_dict(learner.state_dict())
+    for number, each in enumerate(learners):
+        run(each, shown, recipe, number, began)
     with torch.no_grad():
         for together in zip(*(each.parameters() for each in learners), strict=True):
             together[0].copy_(torch.stack(together).mean(dim=0))
@@ -138,12 +144,9 @@ def train(donor: Donor, shown: Shown, recipe: Recipe) -> Learner:
     return learner.eval()
 
 
-def run(donor: Donor, shown: Shown, recipe: Recipe, number: int, began: float) -> Learner:
-    """Return a learner that was trained once, with the moving average of its weights."""
-    torch.manual_seed(recipe.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    learner = Learner(donor, shown.front, recipe, len(shown.groups)).to(device)
-    warm_start(learner, shown)
+def run(learner: Learner, shown: Shown, recipe: Recipe, number: int, began: float) -> None:
+    """Train a learner that was begun, and leave it with the moving average of its weights."""
+    device = learner.head.device
     average = Average(learner, recipe.average)
     targets = smoothed(shown.groups, recipe).to(device)
     optimizer = torch.optim.AdamW(_rates(learner, recipe), fused=True)
@@ -161,7 +164,6 @@ def run(donor: Donor, shown: Shown, recipe: Recipe, number: int, began: float) -
             done = number * recipe.epochs + (step + 1) // steps
             _progress(done, recipe, float(np.mean(losses[-steps:])), time.perf_counter() - began)
     average.give(learner)
-    return learner
 
 
 def batches(shown: Shown, recipe: Recipe, number: int) -> Iterator[tuple[Stored, Tensor]]:

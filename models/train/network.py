@@ -107,16 +107,15 @@ def _missing(value: Tensor, size: int, stride: int) -> tuple[int, int, int, int]
 
 
 def rounded(values: Tensor, low: float, high: float) -> Tensor:
-    """Return what int8 keeps of values; the gradient passes inside the range, as if nothing were rounded."""
+    """Return what int8 keeps of values."""
     scale, zero = quantisation(low, high)
-    clipped = values.clamp(scale * (-128 - zero), scale * (127 - zero))
-    return clipped + (torch.round(clipped / scale) * scale - clipped).detach()
+    return torch.round(values.clamp(scale * (-128 - zero), scale * (127 - zero)) / scale) * scale
 
 
 def rounded_kernel(kernel: Tensor) -> Tensor:
     """Return what int8 keeps of a kernel, with a scale per output channel."""
     scales = kernel.detach().abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(LEAST_WEIGHT) / 127
-    return kernel + (torch.round(kernel / scales) * scales - kernel).detach()
+    return torch.round(kernel / scales) * scales
 
 
 def _observed(values: Tensor) -> Range:

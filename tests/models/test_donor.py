@@ -48,9 +48,8 @@ def answer(network: bytes, picture: NDArray[np.uint8]) -> Floats:
     interpreter.invoke()
     result = interpreter.get_output_details()[0]
     scale, zero = result["quantization"] if result["dtype"] == np.int8 else (1, 0)
-    return np.asarray((interpreter.get_tensor(result["index"]).astype(np.float32) - zero) * scale, np.float32)[
-        0
-    ].squeeze()
+    values = interpreter.get_tensor(result["index"])[0].squeeze().astype(np.float32)
+    return np.asarray((values - zero) * scale, np.float32)
 
 
 def computed(layers: Sequence[Layer], weights: Mapping[int, Weights], picture: NDArray[np.uint8]) -> dict[int, Floats]:
