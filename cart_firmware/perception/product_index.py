@@ -49,7 +49,7 @@ class ProductIndex:
                 " expected one of each for every product"
             )
         self.names = tuple(names)
-        self.prototypes = np.ascontiguousarray(prototypes, np.float32)
+        self._stored = np.rint(np.clip(prototypes, -_MOST, _MOST) / _STEP).astype(np.int16)
         self.bias = np.ascontiguousarray(bias, np.float32)
         self._place = {name: place for place, name in enumerate(self.names)}
 
@@ -59,13 +59,27 @@ class ProductIndex:
     def __contains__(self, name: str) -> bool:
         return name in self._place
 
+    @property
+    def prototypes(self) -> Floats:
+        """Products x dimensions; what an index is made of again unchanged."""
+        return self._stored * _STEP
+
+    @property
+    def nbytes(self) -> int:
+        """Of prototypes and biases in memory."""
+        return self._stored.nbytes + self.bias.nbytes
+
     def place(self, name: str) -> int:
         """Return a product's row. Raises KeyError."""
         return self._place[name]
 
     def likeness(self, vector: Floats) -> Floats:
         """Return the cosine of a unit vector with every product, plus the product's bias (... x products)."""
-        return np.asarray(vector @ self.prototypes.T + self.bias, np.float32)
+        result = np.empty((*vector.shape[:-1], len(self)), np.float32)
+        for start in range(0, len(self), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            result[..., some] = vector @ (self._stored[some] * _STEP).T
+        return result + self.bias
 
     def with_product(self, name: str, shots: Floats) -> Self:
         """Return an index that knows a product by its shots (shots x dimensions); an old prototype of it is replaced.
@@ -86,6 +100,13 @@ class ProductIndex:
         """Return an index that does not know these products."""
         kept = [place for place, name in enumerate(self.names) if name not in names]
         return type(self)([self.names[place] for place in kept], self.prototypes[kept], self.bias[kept])
+
+
+_STEP = np.float32(2.0**-15)
+"""In which prototypes are kept: 16 bits, so that 10,000 products take 8 MB. A cosine is wrong by 0.0003 at most."""
+_MOST = 1 - 2.0**-15
+_AT_ONCE = 500
+"""Prototypes made floats of at a time: a piece stays in the cache."""
 
 
 def bias_of(shots: int) -> float:

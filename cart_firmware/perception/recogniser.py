@@ -61,10 +61,10 @@ class Recogniser:
         return self.knowledge.space.place(self._embedder.all_features(crops))
 
     def shots(self, crops: Sequence[Picture]) -> Floats:
-        """Return the unit vectors of crops that are to be learned (crops x dimensions), each the mean of four views.
+        """Return the unit vectors of crops that are to be learned (crops x dimensions), each the mean of eight views.
 
-        Mirrored and from nearer a thing is the same: of products enrolled from one shot 65 % are named right with these
-        views, and 61 % without. Takes four times as long as `vectors`.
+        Mirrored, turned and from nearer a thing is the same: of products enrolled from one shot 71 % are named right
+        with these views, and 68 % without (decision 36). Takes eight times as long as `vectors`.
         """
         views = [view for crop in crops for view in _views(crop)]
         return unit(self.vectors(views).reshape(len(crops), _VIEWS, -1).mean(axis=1))
@@ -80,15 +80,15 @@ class Recogniser:
         return Sight(index.names, calibration.shares(likeness), float(unknown))
 
 
-_VIEWS = 4
+_VIEWS = 8
 _NEARER = 0.75
 """Side of the nearer view's square, of the crop's largest one."""
 
 
 def _views(crop: Picture) -> list[Picture]:
-    """Return a crop, its middle, and both mirrored."""
+    """Return a crop and its middle, each as it is, mirrored, upside down, and both."""
     height, width = crop.shape[:2]
     side = max(1, round(min(height, width) * _NEARER))
     top, left = (height - side) // 2, (width - side) // 2
     both = crop, crop[top : top + side, left : left + side]
-    return [*both, *(np.ascontiguousarray(each[:, ::-1]) for each in both)]
+    return [np.ascontiguousarray(each[::down, ::right]) for each in both for down in (1, -1) for right in (1, -1)]

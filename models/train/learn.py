@@ -25,13 +25,22 @@ Floats = NDArray[np.float32]
 Item = TypeVar("Item")
 
 
+class Run(msgspec.Struct, frozen=True):
+    """What one run sees."""
+
+    amid: float = 0.0
+    """Share of views in which goods lie before another photograph. What lies around goods misleads about those that
+    were not trained on, and helps with those that were."""
+    recoloured: float = 0.0
+    """Share of views in colours that nobody sells, each as a product of its own: twice as many products to tell apart
+    leave more room for those that come later."""
+
+
 class Recipe(msgspec.Struct, frozen=True):
     """What a training run is made of; the defaults are what the shipped model was made by."""
 
-    amid: tuple[float, ...] = (0.5, 0.0, 0.5)
-    """Runs from the donor on, whose weights are averaged (M. Wortsman et al., "Model soups", ICML 2022): of each, the
-    share of views in which goods lie before another photograph. What lies around goods misleads about those that were
-    not trained on, and helps with those that were."""
+    runs: tuple[Run, ...] = (Run(amid=0.5, recoloured=0.3), Run(), Run(amid=0.5, recoloured=0.3), Run(amid=0.5))
+    """From the donor on; their weights are averaged (M. Wortsman et al., "Model soups", ICML 2022)."""
     epochs: int = 8
     """Of each run."""
     batch: int = 32
@@ -72,17 +81,20 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 class Learner(nn.Module):
-    """Front, tail, and a cosine head on the features themselves: a layer between would learn in the tail's stead."""
+    """Front, tail, and a cosine head on the features themselves: a layer between would learn in the tail's stead.
 
-    def __init__(self, donor: Donor, front: Front, recipe: Recipe, classes: int) -> None:
+    The head knows every product twice: as it is, and recoloured.
+    """
+
+    def __init__(self, donor: Donor, front: Front, recipe: Recipe, products: int) -> None:
         super().__init__()
         self.front = front
         self.tail = Tail(donor, recipe.front)
         self.centre = nn.Parameter(torch.zeros(1280))
-        self.head = nn.Parameter(torch.zeros(classes, 1280))
+        self.head = nn.Parameter(torch.zeros(2 * products, 1280))
 
     def forward(self, activation: Tensor) -> Tensor:
-        """Return the cosine with each product of what the front made of pictures."""
+        """Return the cosine of what the front made of pictures with each product, then with each recoloured one."""
         embedded = functional.normalize(self.tail(activation).float() - self.centre, dim=1)
         return embedded @ functional.normalize(self.head, dim=1).T
 
@@ -96,6 +108,8 @@ class Shown(msgspec.Struct, frozen=True):
     labels: NDArray[np.int64]
     groups: list[str]
     """Of each product."""
+    colours: NDArray[np.int64]
+    """products x 3: which channels a recoloured product shows as red, green and blue"""
     stored: Stored
     """photographs x the front's activation"""
 
@@ -106,6 +120,7 @@ def prepare(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> 
     places = {name: place for place, name in enumerate(names)}
     pictures = [each.picture() for each in photographs]
     squares = np.stack([views.centre(picture, recipe.side) for picture in pictures])
+    labels = np.array([places[each.product] for each in photographs])
     whole = Tail(donor, 0)
     ranges = observe(whole, floats(squares[:: max(1, len(squares) // 64)]).split(16))
     ranges = {layer.output: ranges[layer.output] for layer in donor.layers[: recipe.front]}
@@ -114,8 +129,9 @@ def prepare(donor: Donor, photographs: Sequence[Photograph], recipe: Recipe) -> 
         front=front,
         front_ranges=ranges,
         pictures=pictures,
-        labels=np.array([places[each.product] for each in photographs]),
+        labels=labels,
         groups=list(names.values()),
+        colours=np.stack([views.other_colours(squares[labels == label]) for label in range(len(names))]),
         stored=np.stack([front(square) for square in squares]),
     )
 
@@ -130,13 +146,13 @@ def train(donor: Donor, shown: Shown, recipe: Recipe) -> Learner:
     """
     began = time.perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    learners = [Learner(donor, shown.front, recipe, len(shown.groups)).to(device) for _ in recipe.amid]
+    learners = [Learner(donor, shown.front, recipe, len(shown.groups)).to(device) for _ in recipe.runs]
     learner = learners[0]
     warm_start(learner, shown)
     for other in learners[1:]:
         other.load_state_dict(learner.state_dict())
     for number, each in enumerate(learners):
-        run(each, shown, recipe, number, began)
+        teach(each, shown, recipe, number, began)
     with torch.no_grad():
         for together in zip(*(each.parameters() for each in learners), strict=True):
             together[0].copy_(torch.stack(together).mean(dim=0))
@@ -144,11 +160,13 @@ def train(donor: Donor, shown: Shown, recipe: Recipe) -> Learner:
     return learner.eval()
 
 
-def run(learner: Learner, shown: Shown, recipe: Recipe, number: int, began: float) -> None:
-    """Train a learner that was begun, and leave it with the moving average of its weights."""
+def teach(learner: Learner, shown: Shown, recipe: Recipe, number: int, began: float) -> None:
+    """Train a learner that was begun by one of the runs, and leave it with the moving average of its weights."""
     device = learner.head.device
     average = Average(learner, recipe.average)
     targets = smoothed(shown.groups, recipe).to(device)
+    if recipe.runs[number].recoloured:
+        targets = torch.block_diag(targets, targets)
     optimizer = torch.optim.AdamW(_rates(learner, recipe), fused=True)
     steps = len(shown.labels) // recipe.batch
     losses: list[float] = []
@@ -168,6 +186,7 @@ def run(learner: Learner, shown: Shown, recipe: Recipe, number: int, began: floa
 
 def batches(shown: Shown, recipe: Recipe, number: int) -> Iterator[tuple[Stored, Tensor]]:
     """Yield what the front makes of new views, with labels; rare products come more often than their number."""
+    run = recipe.runs[number]
     dice = np.random.default_rng([recipe.seed, number])
     share = 1 / np.sqrt(np.bincount(shown.labels))[shown.labels]
     steps = len(shown.labels) // recipe.batch
@@ -176,8 +195,12 @@ def batches(shown: Shown, recipe: Recipe, number: int) -> Iterator[tuple[Stored,
             order = dice.choice(len(shown.labels), steps * recipe.batch, p=share / share.sum())
         chosen = order[step % steps * recipe.batch :][: recipe.batch]
         side = recipe.sides[step >= recipe.first_side * steps * recipe.epochs]
-        seen = [views.varied(shown.pictures[each], shown.pictures, side, recipe.amid[number], dice) for each in chosen]
-        yield np.stack([shown.front(view) for view in seen]), torch.from_numpy(shown.labels[chosen])
+        seen = [views.varied(shown.pictures[each], shown.pictures, side, run.amid, dice) for each in chosen]
+        labels = shown.labels[chosen]
+        for place in np.flatnonzero(dice.random(len(seen)) < run.recoloured):
+            seen[place] = np.ascontiguousarray(seen[place][:, :, shown.colours[labels[place]]])
+            labels[place] += len(shown.groups)
+        yield np.stack([shown.front(view) for view in seen]), torch.from_numpy(labels)
 
 
 def ahead(items: Iterator[Item], most: int = 6) -> Iterator[Item]:
@@ -211,13 +234,14 @@ def smoothed(groups: Sequence[str], recipe: Recipe) -> Tensor:
 
 
 def warm_start(learner: Learner, shown: Shown) -> None:
-    """Begin with the products' means as head."""
+    """Begin with the products' means as head, recoloured ones as the products they are made of."""
     features = pooled(learner, shown.stored)
     centre = features.mean(axis=0)
     means = np.stack([features[shown.labels == label].mean(axis=0) for label in range(len(shown.groups))]) - centre
     device = learner.head.device
     learner.centre.data = torch.from_numpy(centre).to(device)
-    learner.head.data = torch.from_numpy(means / np.linalg.norm(means, axis=1, keepdims=True)).to(device)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    learner.head.data = torch.from_numpy(np.tile(means, (2, 1))).to(device)
 
 
 def pooled(learner: Learner, stored: Stored) -> Floats:
@@ -266,7 +290,7 @@ class Average:
 
 def _loss(learner: Learner, activation: Tensor, wanted: Tensor, recipe: Recipe) -> Tensor:
     with _half(activation.device):
-        cosines = learner(activation).float()
+        cosines = learner(activation).float()[:, : wanted.shape[1]]
     return functional.cross_entropy(recipe.scale * cosines, wanted)
 
 
@@ -293,9 +317,9 @@ def _set_rate(optimizer: torch.optim.Optimizer, done: float) -> None:
 
 
 def _progress(done: int, recipe: Recipe, loss: float, seconds: float) -> None:
-    every = len(recipe.amid) * recipe.epochs
+    every = len(recipe.runs) * recipe.epochs
     print(
-        f"epoch {done} of {every} ({len(recipe.amid)} runs): loss {loss:.3f}, {seconds:.0f} s,"
+        f"epoch {done} of {every} ({len(recipe.runs)} runs): loss {loss:.3f}, {seconds:.0f} s,"
         f" {seconds / done * (every - done):.0f} s left",
         file=sys.stderr,
         flush=True,

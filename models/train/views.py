@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from models.train.photographs import Picture
 
 Dice = np.random.Generator
+Places = NDArray[np.int64]
 
 
 def centre(picture: Picture, side: int) -> Picture:
@@ -34,7 +36,7 @@ def varied(picture: Picture, others: Sequence[Picture], side: int, amid: float, 
     if dice.random() < amid:
         view = surrounded(view, others[dice.integers(len(others))], dice)
     view = lit(view, dice)
-    if dice.random() < 0.35:
+    if dice.random() < 0.45:
         view = covered(view, others[dice.integers(len(others))], dice)
     if dice.random() < 0.25:
         view = smeared(view, dice)
@@ -79,6 +81,19 @@ def surrounded(view: Picture, other: Picture, dice: Dice) -> Picture:
     return np.asarray(view * kept + behind * (1 - kept) + 0.5, np.uint8)
 
 
+def other_colours(squares: Picture) -> Places:
+    """Return which channels to show as red, green and blue (3), so that goods have colours that nobody sells.
+
+    Red ones become blue, green ones too: two channels change places, of which one is the strongest in the middle.
+
+    Args:
+        squares: pictures of one product, pictures x side x side x 3.
+    """
+    quarter = squares.shape[1] // 4
+    red, green, _ = squares[:, quarter:-quarter, quarter:-quarter].mean(axis=(0, 1, 2))
+    return np.array([2, 1, 0] if red > green else [0, 2, 1])
+
+
 def lit(view: Picture, dice: Dice) -> Picture:
     """Return a view in other light: brighter or dimmer, warmer or colder, flatter or harder, more or less coloured."""
     light = math.exp(dice.uniform(math.log(0.4), math.log(1.25))) if dice.random() < 0.4 else 1.0
@@ -91,9 +106,9 @@ def lit(view: Picture, dice: Dice) -> Picture:
 
 
 def covered(view: Picture, other: Picture, dice: Dice) -> Picture:
-    """Return a view of which up to a third lies behind something: a piece of another picture, or plain."""
+    """Return a view of which up to nearly a half lies behind something: a piece of another picture, or plain."""
     side = view.shape[0]
-    area, aspect = dice.uniform(0.05, 0.35), math.exp(dice.normal(0, 0.4))
+    area, aspect = dice.uniform(0.05, 0.45), math.exp(dice.normal(0, 0.4))
     height, width = (min(side, round(side * math.sqrt(area * ratio))) for ratio in (aspect, 1 / aspect))
     top, left = dice.integers(side - height + 1), dice.integers(side - width + 1)
     result = view.copy()
