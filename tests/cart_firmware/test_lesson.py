@@ -1,7 +1,6 @@
 """Staff show a cart a product: which pictures become shots, what the test says, and how it reaches the store."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -193,16 +192,6 @@ def test_of_ten_shots_nothing_is_kept_but_one_vector(tmp_path: Path) -> None:
     kept = enrolment.result().taught
     assert len(kept.vector) == 2 * SHIPPED.index.prototypes.shape[1]
     assert kept.shots == 10
-
-
-def test_learning_ten_shots_and_testing_them_takes_less_than_a_second_of_computing(tmp_path: Path) -> None:
-    enrolment = Enrolment(sights(tmp_path), FIG, 10)
-    pictures = [fruit(turn) for turn in range(10)]
-    began = time.process_time()
-    for picture in pictures:
-        enrolment.add(picture)
-    enrolment.result()
-    assert time.process_time() - began < 1
 
 
 # ── a lesson on a cart ───────────────────────────────────────────────────────────────────────────────────────────────
