@@ -22,8 +22,8 @@ ALIKE_OF_FEW = 0.4
 TOGETHER = 0.46
 """Least mean cosine of a shot with the mean of the others: below it, they show several things, or none.
 
-`scripts/measure painted` says how often that holds. Five photographs of one product have 0.50 at least (99 of 100 times;
-0.61 if it was trained on), three of one and two of another less than 0.42 as often as not.
+`scripts/measure painted` says how often that holds. Five photographs of one product have 0.50 at least (99 of 100
+times; 0.61 if it was trained on), three of one and two of another less than 0.42 as often as not.
 """
 _RIVAL = 0.2
 """A product that has such a share of one shot's probability may be taken for it."""
