@@ -122,8 +122,8 @@ def bias_of(shots: int) -> float:
 
 WITHIN = 0.9
 """Cosine of a shot with its product's true direction. On products that were not trained on it is 0.75; at 0.9 products
-enrolled later gain a little less, and old ones lose 4 points instead of 6 (ten new from 5 shots, beside 41; measured with
-the network of decision 33, and kept)."""
+enrolled later gain a little less, and old ones lose 4 points instead of 6 (ten new from 5 shots, beside 41; so with the
+network of decision 33)."""
 
 
 def unit(vectors: Floats) -> Floats:
