@@ -49,7 +49,7 @@ class ProductIndex:
                 " expected one of each for every product"
             )
         self.names = tuple(names)
-        self._stored = np.rint(np.clip(prototypes, -_MOST, _MOST) / _STEP).astype(np.int16)
+        self._stored: NDArray[np.int16] = np.rint(np.clip(prototypes, -_MOST, _MOST) / _STEP).astype(np.int16)
         self.bias = np.ascontiguousarray(bias, np.float32)
         self._place = {name: place for place, name in enumerate(self.names)}
 
