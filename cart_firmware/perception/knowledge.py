@@ -13,29 +13,40 @@ from numpy.typing import NDArray
 
 from cart_firmware.perception.product_index import ProductIndex, Space
 
-FORMAT = 2
-"""1 had a space of the features themselves, not of their square roots."""
+FORMAT = 3
+"""1 had a space of the features themselves, not of their square roots; 2 one doubt for all pictures."""
 
 
 class Calibration(msgspec.Struct, frozen=True):
     """How likeness becomes probability. Fitted on photographs that were not trained on."""
 
     sharpness: float
-    """Of the softmax over likeness (its inverse temperature)."""
+    """Inverse temperature of the softmax over likeness, of a picture that is certainly of something known."""
     strange: float
     """Least likeness at which a product is as likely known as not."""
     strange_width: float
     """Likeness by which the odds of being known grow by e."""
-    doubt: float = 0.0
-    """Share of pictures that say less than they seem to: a rare side of the goods, or something before them."""
-    doubt_sharpness: float = 1.0
-    """Of these. Without it a scan that one of them speaks against would be taken for a switched label."""
+    dull_sharpness: float
+    """Inverse temperature of a picture that is like nothing known: a rare side of the goods, or something before them.
+    Without it a scan that such a picture speaks against would be taken for a switched label."""
+
+    def unknown(self, likeness: NDArray[np.float32]) -> float:
+        """Return the probability that a picture of this likeness with each product shows none of them.
+
+        The nearest product alone counts: to lie between several that are half alike is a stranger's way, not a known
+        one's.
+        """
+        return float(1 / (1 + np.exp((float(likeness.max()) - self.strange) / self.strange_width)))
 
     def shares(self, likeness: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the probability of each product from a picture's likeness with each; they add up to one."""
+        """Return the probability of each product, if it is one of them, from a picture's likeness with each.
+
+        They add up to one. The less a picture is like anything known, the less it says about which it is.
+        """
         away = likeness.astype(np.float64) - likeness.max()
-        sharp, dull = (np.exp(each * away) for each in (self.sharpness, self.doubt_sharpness))
-        return np.asarray((1 - self.doubt) * sharp / sharp.sum() + self.doubt * dull / dull.sum(), np.float64)
+        sharp, dull = (np.exp(each * away) for each in (self.sharpness, self.dull_sharpness))
+        doubt = self.unknown(likeness)
+        return np.asarray((1 - doubt) * sharp / sharp.sum() + doubt * dull / dull.sum(), np.float64)
 
 
 class Knowledge(msgspec.Struct, frozen=True):

@@ -75,9 +75,7 @@ class Recogniser:
         if not len(index):
             return Sight((), np.zeros(0), 1.0)
         likeness = index.likeness(unit(vectors.mean(axis=0)))
-        # The nearest product alone: to lie between several that are half alike is a stranger's way, not a known one's.
-        unknown = 1 / (1 + np.exp((float(likeness.max()) - calibration.strange) / calibration.strange_width))
-        return Sight(index.names, calibration.shares(likeness), float(unknown))
+        return Sight(index.names, calibration.shares(likeness), calibration.unknown(likeness))
 
 
 _VIEWS = 8

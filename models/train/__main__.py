@@ -88,9 +88,7 @@ def known(network: bytes, photographs: Sequence[Photograph], recipe: Recipe, rec
         space=space,
         index=fit.prototypes(names, space.place(features), labels, counts),
         groups=groups,
-        calibration=Calibration(
-            recipe.sharpness, recipe.strange, recipe.strange_width, recipe.doubt, recipe.doubt_sharpness
-        ),
+        calibration=Calibration(recipe.sharpness, recipe.strange, recipe.strange_width, recipe.dull_sharpness),
         record=record,
     )
 

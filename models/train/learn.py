@@ -70,14 +70,13 @@ class Recipe(msgspec.Struct, frozen=True):
     named right hangs on the dice."""
     shrinkage: float = 0.2
     """Of the scatter that is whitened."""
-    sharpness: float = 28.0
-    """Inverse temperature; this and the next two were chosen on `val` after training on `train`."""
-    doubt: float = 0.18
-    """Share of pictures that say less than they seem to, and their inverse temperature."""
-    doubt_sharpness: float = 11.5
-    strange: float = 0.58
-    """Threshold and width of density, by which `val` was told from products left out of training."""
-    strange_width: float = 0.13
+    sharpness: float = 90.0
+    """Inverse temperature of a clear picture; this and the next three were chosen on `val`, never trained on."""
+    strange: float = 0.62
+    """Threshold and width of the density by which known goods are told from strange ones."""
+    strange_width: float = 0.12
+    dull_sharpness: float = 15.5
+    """Inverse temperature of a picture that is like nothing known."""
     seed: int = 1
 
 

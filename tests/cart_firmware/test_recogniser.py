@@ -147,17 +147,18 @@ def test_an_empty_index_knows_nothing(recogniser: Recogniser) -> None:
     assert (sight.best(3), sight.unknown) == ([], 1.0)
 
 
-def test_a_poor_picture_alone_does_not_prove_a_switched_label() -> None:
-    likeness = np.array([0.7, 0.4, 0.1], np.float32)
-    sure = Calibration(25.0, 0.5, 0.05).shares(likeness)
-    doubting = Calibration(25.0, 0.5, 0.05, doubt=0.1, doubt_sharpness=7.0).shares(likeness)
-    assert sure.sum() == pytest.approx(1)
+def test_a_poor_picture_does_not_prove_a_switched_label() -> None:
+    calibration = Calibration(90.0, 0.6, 0.1, 15.0)
+    clear, poor = np.array([0.9, 0.7, 0.5], np.float32), np.array([0.5, 0.3, 0.1], np.float32)
+    assert calibration.unknown(clear) < 0.1
+    assert calibration.unknown(poor) > 0.7
+    certain, doubting = calibration.shares(clear), calibration.shares(poor)
+    assert certain.sum() == pytest.approx(1)
     assert doubting.sum() == pytest.approx(1)
-    assert list(np.argsort(-doubting)) == [0, 1, 2]
-    # The second is rather the right one of a bad picture than the third; the first is nearly as likely as before.
-    assert doubting[1] > 10 * sure[1]
+    assert list(np.argsort(-certain)) == list(np.argsort(-doubting)) == [0, 1, 2]
+    # As far from the nearest as before, and ten times as likely what the label says.
+    assert doubting[1] > 10 * certain[1]
     assert doubting[1] > 5 * doubting[2]
-    assert doubting[0] > 0.9 * sure[0]
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -191,7 +192,7 @@ def _small() -> Knowledge:
         space=Space(np.zeros(4, np.float32), np.eye(4, dtype=np.float32)),
         index=ProductIndex(["leek", "kale"], unit(np.eye(4, dtype=np.float32)[:2]), np.zeros(2, np.float32)),
         groups={"leek": "onions"},
-        calibration=Calibration(20.0, 0.5, 0.05),
+        calibration=Calibration(20.0, 0.5, 0.05, 10.0),
         record={"parts": "train"},
     )
 

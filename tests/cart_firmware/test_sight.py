@@ -102,7 +102,7 @@ def small_knowledge() -> Knowledge:
         space=Space(np.zeros(16, np.float32), np.eye(16, dtype=np.float32)),
         index=ProductIndex(names, np.vstack([shots(100 + n, 1, 16) for n in range(5)]), np.zeros(5, np.float32)),
         groups={},
-        calibration=Calibration(sharpness=20.0, strange=0.3, strange_width=0.05),
+        calibration=Calibration(sharpness=20.0, strange=0.3, strange_width=0.05, dull_sharpness=10.0),
         record={},
     )
 
