@@ -1,8 +1,12 @@
-"""scripts/train FOLDER: from the labelled photographs and the donor to a network and what a cart keeps beside it."""
+"""scripts/train FOLDER: from the labelled photographs and the donor to a network and what a cart keeps beside it.
+
+Where the part `val` was not trained on, a report on it is written, too: figures, and pictures of what is confused.
+"""
 
 import argparse
 import hashlib
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +25,7 @@ from models.train.network import donated
 from models.train.network_file import network_file
 from models.train.photographs import Photograph, Picture, load, products
 
+_KEPT_BACK = "val"
 ALIKE = 0.99
 """Least correlation of the features of file and training; 0.9993 is usual."""
 
@@ -32,7 +37,9 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     recipe = Recipe(seed=options.seed, epochs=options.epochs)
-    chosen = selected(load(options.manifest), options.parts.split(","), options.only, options.seed)
+    photographs = load(options.manifest)
+    parts = options.parts.split(",")
+    chosen = selected(photographs, parts, options.only, options.seed)
     record = {"parts": options.parts, "photographs": str(len(chosen)), "recipe": msgspec.json.encode(recipe).decode()}
     folders = [options.folder, options.folder / "floats"][: 1 + options.floats]
     networks = [(each / "network.tflite").read_bytes() for each in folders] if options.kept else made(chosen, recipe)
@@ -42,7 +49,20 @@ def main() -> int:
         (folder / "network.tflite").write_bytes(network)
         (folder / "knowledge.npz").write_bytes(written(knowledge))
     print(f"{options.folder}: {len(products(chosen))} products, {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    if options.only is None and _KEPT_BACK not in parts and any(each.part == _KEPT_BACK for each in photographs):
+        report(options.folder, options.manifest)
     return 0
+
+
+def report(folder: Path, manifest: Path) -> None:
+    """Write report.txt and confused.png into the folder: what its model makes of photographs that it never saw."""
+    command = [sys.executable, "-m", "measure", "produce", manifest, "--model", folder, "--part", _KEPT_BACK]
+    pictures = folder / "confused.png"
+    measured = subprocess.run(  # noqa: S603 - this very Python, and the folder that was asked for
+        [*command, "--confused", pictures], stdout=subprocess.PIPE, text=True, check=True
+    )
+    (folder / "report.txt").write_text(measured.stdout)
+    print(measured.stdout)
 
 
 def made(photographs: Sequence[Photograph], recipe: Recipe) -> tuple[bytes, bytes]:
