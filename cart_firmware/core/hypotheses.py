@@ -250,9 +250,11 @@ def of_step(scene: Scene, newest: Question, others: Sequence[Question]) -> list[
 def _told_anyhow(scene: Scene, other: Question) -> float:
     """Return how much better than as something unknown another question is told by itself.
 
-    A story that covers it too must do better than that: what it was would otherwise still be open to be told.
+    A story that covers it too must do better than that: what it was would otherwise still be open to be told. The clues
+    are of the newest change, and say nothing of this one.
     """
-    scores = [each.score for each in best_of_each(_alone(scene, (other,))).values()]
+    unseen = msgspec.structs.replace(scene, candidates=(), clues=Clues())
+    scores = [each.score for each in best_of_each(_alone(unseen, (other,))).values()]
     highest = max(0.0, *scores) if scores else 0.0
     return highest + log(exp(-highest) + sum(exp(score - highest) for score in scores))
 
@@ -358,6 +360,8 @@ def recognised(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis
     for product, expected in scene.candidates:
         prior = usual + scene.clues.of(product) + _hand(scene, Way.IN)
         if expected.mass is None:
+            if total < LEAST_LOOSE_MG:
+                continue
             story, key = Recognised(product, (total,)), f"recognised {product}"
             yield _told_by(steps, story, key, prior + log(_UNKNOWN_DENSITY) - log(total / 1_000))
             for offer in _one_of_each(scene.offers):

@@ -366,6 +366,21 @@ def test_other_goods_of_nearly_the_mass_of_what_just_left_are_not_taken_for_it_w
     assert "Cheese" in [tile.what for tile in trip.tiles]
 
 
+@pytest.mark.parametrize("mass_g", [60, 1_085])
+@pytest.mark.parametrize("hand", [Way.UNSEEN, Way.OUT])
+def test_what_was_asked_about_and_is_seen_to_go_again_leaves_no_second_question(mass_g: float, hand: Way) -> None:
+    trip = Trip.begun()
+    trip.sees((CHEESE, 0.4), hand=Way.IN)
+    trip.put(mass_g)
+    trip.wait(4)
+    assert trip.basket.unexplained
+    trip.sees((APPLES, 6.9), others=-2.0, hand=hand)
+    trip.put(-mass_g + 0.9)
+    trip.wait(4)
+    assert not trip.basket.unexplained
+    assert (trip.names, trip.tiles) == ([], ())
+
+
 def test_what_comes_back_unseen_is_back_when_the_load_has_rested() -> None:
     trip = apples_in_and_out()
     trip.wait(5)
