@@ -87,7 +87,7 @@ class Presence(_Message, frozen=True):
     sends_records: bool = False
     """Whether this cart understands a RecordWanted; one of an earlier version does not."""
     sight_network: str = ""
-    """SHA-256 of the network by which it knows goods by sight, in hexadecimal; empty where it does not."""
+    """SHA-256 of network and space by which it knows goods by sight, in hexadecimal; empty where it does not."""
     sight_version: Annotated[int, STORABLE] = 0
     """Of the SightIssue that it uses; 0 before the first."""
     takes_lessons: bool = False

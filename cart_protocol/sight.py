@@ -20,7 +20,7 @@ class Taught(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     product: ProductId
     network_sha256: str
-    """The network in whose space the vector lies, in hexadecimal; it means nothing to another one."""
+    """SHA-256 of the network and the space in which the vector lies, in hexadecimal; it means nothing in another."""
     shots: Annotated[int, Meta(ge=1, le=MOST_SHOTS)]
     """How many it is the mean of."""
     vector: bytes

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from cart_firmware.perception.product_index import ProductIndex, Space
 
-FORMAT = 3
-"""1 had a space of the features themselves, not of their square roots; 2 one doubt for all pictures."""
+FORMAT = 4
+"""1 had a space of the features themselves, not of their square roots; 2 one doubt for all pictures; 3 no lengths."""
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -61,6 +61,14 @@ class Knowledge(msgspec.Struct, frozen=True):
     record: Mapping[str, str]
     """How this came to be: what was trained on, the recipe, the score."""
 
+    @property
+    def space_sha256(self) -> str:
+        """Return what names network and space together, in hexadecimal: a vector means something in these alone."""
+        whole = hashlib.sha256(self.network_sha256.encode())
+        whole.update(_kept(self.space.centre))
+        whole.update(_kept(self.space.whitening))
+        return whole.hexdigest()
+
 
 class WrongKnowledge(ValueError):  # noqa: N818 - what is wrong, not that something is
     """A file of knowledge is damaged, of another format, or belongs to another network."""
@@ -74,6 +82,7 @@ def written(knowledge: Knowledge) -> bytes:
         "names": knowledge.index.names,
         "groups": dict(knowledge.groups),
         "calibration": knowledge.calibration,
+        "ordinary": (knowledge.space.excitement, knowledge.space.distance),
         "record": dict(knowledge.record),
     }
     content = io.BytesIO()
@@ -114,7 +123,7 @@ def read(content: bytes, network: bytes) -> Knowledge:
             )
         return Knowledge(
             network_sha256=sha256,
-            space=Space(_floats(arrays["centre"]), _floats(arrays["whitening"])),
+            space=Space(_floats(arrays["centre"]), _floats(arrays["whitening"]), *head.ordinary),
             index=ProductIndex(head.names, _floats(arrays["prototypes"]), _floats(arrays["bias"])),
             groups=head.groups,
             calibration=head.calibration,
@@ -128,7 +137,13 @@ class _Head(msgspec.Struct):
     names: list[str]
     groups: dict[str, str]
     calibration: Calibration
+    ordinary: tuple[float, float]
     record: dict[str, str]
+
+
+def _kept(array: NDArray[np.float32]) -> bytes:
+    """Return an array as it is after it was written and read: as many digits as 16-bit floats have."""
+    return array.astype("<f2").tobytes()
 
 
 def _floats(array: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -14,16 +14,16 @@ from cart_firmware.perception.taught import taught
 from cart_protocol.ids import ProductId
 from cart_protocol.sight import MOST_SHOTS, Learned, Resemblance, Verdict
 
-ALIKE = 0.5
-"""Cosine of two prototypes from which on they are asked about. Of the 3,240 pairs of shipped products 30 have more, 22
+ALIKE = 0.33
+"""Cosine of two prototypes from which on they are asked about. Of the 3,240 pairs of shipped products 30 have more, 23
 of one group: two apples, two yoghurts of one dairy."""
-ALIKE_OF_FEW = 0.4
+ALIKE_OF_FEW = 0.26
 """The same of fewer than three shots, whose own scatter is not known: they are mistaken for more."""
-TOGETHER = 0.46
+TOGETHER = 0.3
 """Least mean cosine of a shot with the mean of the others: below it, they show several things, or none.
 
-`scripts/measure painted` says how often that holds. Five photographs of one product have 0.50 at least (99 of 100
-times; 0.61 if it was trained on), three of one and two of another less than 0.42 as often as not.
+`scripts/measure painted` says how often that holds. Five photographs of one product have 0.27 at least (99 of 100
+times; 0.34 if it was trained on), three of one and two of another less than 0.29 as often as not.
 """
 _RIVAL = 0.2
 """A product that has such a share of one shot's probability may be taken for it."""
@@ -52,7 +52,7 @@ def learned(product: ProductId, shots: Floats, knowledge: Knowledge, *, same: Co
     scattered = len(shots) > 1 and together < TOGETHER
     verdict = Verdict.SCATTERED if scattered else Verdict.TAP if alike else Verdict.SAFE
     return Learned(
-        taught=taught(product, shots, knowledge.network_sha256, alike), verdict=verdict, right=right,
+        taught=taught(product, shots, knowledge.space_sha256, alike), verdict=verdict, right=right,
         together=round(100 * together), resembles=resembles,
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ def _resembling(shots: Floats, others: ProductIndex, rivals: dict[str, int]) -> 
     if not len(others):
         return ()
     least = ALIKE if len(shots) >= _FEW else ALIKE_OF_FEW
-    cosines = others.prototypes @ unit(shots.mean(axis=0)) / _shrunk(len(shots))
+    cosines = (others.likeness(unit(shots.mean(axis=0))) - others.bias) / _shrunk(len(shots))
     found = [
         Resemblance(name=name, percent=_percent(cosine), taken_for=rivals.get(name, 0))
         for name, cosine in zip(others.names, cosines, strict=True)

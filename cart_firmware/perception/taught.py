@@ -24,12 +24,12 @@ def packed(vector: Floats) -> bytes:
     return vector.astype(_NUMBER).tobytes()
 
 
-def taught(product: ProductId, shots: Floats, network_sha256: str, look_alikes: Iterable[str] = ()) -> Taught:
+def taught(product: ProductId, shots: Floats, space_sha256: str, look_alikes: Iterable[str] = ()) -> Taught:
     """Return what is stored of a product's shots (shots x dimensions, unit vectors): their mean. Raises ValueError."""
     if not len(shots):
         raise ValueError(f"no shots of {product}: show it to the camera at least once")
     return Taught(
-        product=product, network_sha256=network_sha256, shots=len(shots), vector=packed(unit(shots.mean(axis=0))),
+        product=product, network_sha256=space_sha256, shots=len(shots), vector=packed(unit(shots.mean(axis=0))),
         look_alikes=tuple(look_alikes),
     )  # fmt: skip
 
@@ -52,15 +52,15 @@ def prototype(said: Taught, dimensions: int) -> Floats:
 
 
 def with_taught(knowledge: Knowledge, goods: Iterable[Taught]) -> Knowledge:
-    """Return the knowledge with these products as well, in any order; what was taught for another network is left out.
+    """Return the knowledge with these products as well, in any order; what was taught in another space is left out.
 
     A product that the index knows already is replaced.
 
     Raises:
-        TaughtError: one of them is no prototype of this network.
+        TaughtError: one of them is no prototype of this space.
     """
-    index = knowledge.index
-    ours = sorted((each for each in goods if each.network_sha256 == knowledge.network_sha256), key=lambda x: x.product)
+    index, space = knowledge.index, knowledge.space_sha256
+    ours = sorted((each for each in goods if each.network_sha256 == space), key=lambda x: x.product)
     if not ours:
         return knowledge
     rest = index.without(*(each.product for each in ours))

@@ -94,8 +94,7 @@ def learned_together(
 ) -> Iterator[Learned]:
     """Yield what is learned of each of several products; each is tested against the others as well."""
     vectors = {product: sights.shots(pictures) for product, pictures in shots.items()}
-    network = sights.knowledge.network_sha256
-    new = {product: taught(product, seen, network) for product, seen in vectors.items()}
+    new = {product: taught(product, seen, sights.network) for product, seen in vectors.items()}
     for product, seen in vectors.items():
         others = with_taught(sights.knowledge, [each for each in new.values() if each.product != product])
         yield learned(product, seen, others, same=same_as(product, prices))

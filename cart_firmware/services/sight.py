@@ -45,6 +45,7 @@ class Sights:
         self._embedder, self._shipped, self._verify, self.files = embedder, shipped, verify, files
         self._turn = threading.Lock()
         self._recogniser = Recogniser(embedder, shipped)
+        self._network = shipped.space_sha256
         self._goods = TaughtGoods(version=0, taught=(), out_of_season=())
         self.refused = 0
         """Issues that were not used."""
@@ -65,7 +66,7 @@ class Sights:
         return recogniser.judge(self.vectors(crops))
 
     def vectors(self, crops: Sequence[Picture]) -> Floats:
-        """Return the unit vectors of crops (crops x dimensions): all that is ever stored of a shot."""
+        """Return the vectors of crops; see perception.recogniser.Recogniser.vectors."""
         with self._turn:
             return self._recogniser.vectors(crops)
 
@@ -91,8 +92,8 @@ class Sights:
 
     @property
     def network(self) -> str:
-        """SHA-256 of the network, in hexadecimal."""
-        return self._shipped.network_sha256
+        """What names network and space together; see perception.knowledge.Knowledge.space_sha256."""
+        return self._network
 
     @property
     def version(self) -> int:

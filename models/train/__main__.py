@@ -101,7 +101,7 @@ def known(network: bytes, photographs: Sequence[Photograph], recipe: Recipe, rec
     groups = products(photographs)
     names = list(groups)
     features, labels = shots(Embedder(network), photographs, names, recipe)
-    space = fit.whitened(features, labels, recipe.dimensions, recipe.shrinkage)
+    space = fit.whitened(features, labels, recipe.dimensions, recipe.shrinkage, recipe.between)
     counts = [sum(each.product == name for each in photographs) for name in names]
     return Knowledge(
         network_sha256=hashlib.sha256(network).hexdigest(),

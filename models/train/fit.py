@@ -12,30 +12,28 @@ Doubles = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
-def whitened(features: Floats, labels: Labels, dimensions: int, shrinkage: float) -> Space:
-    """Return the space in which shots of one product scatter alike in all directions.
+def whitened(features: Floats, labels: Labels, dimensions: int, shrinkage: float, between: float) -> Space:
+    """Return the space in which shots of one product scatter alike in all directions, and what is ordinary in it.
 
-    Its directions are those that tell the products apart, one fewer than there are products (Fisher's discriminants:
-    R. O. Duda, P. E. Hart, D. G. Stork, "Pattern Classification", 2001, section 3.8.3), and, for products to come,
-    those in which all shots together scatter most.
+    Its directions are those in which all shots together scatter most. Products to come scatter in the directions that
+    tell known products apart as well, from which training took what it could of the known ones' scatter: a share of the
+    scatter of products about one another counts as scatter within one.
 
     Args:
         features: shots x features.
         labels: of each shot.
         dimensions: of the space.
         shrinkage: share of the scatter that is taken for alike in all directions to begin with (0 to 1).
+        between: share of the scatter of products about one another that is added to the scatter within one.
     """
     roots = rooted(features)
     centre = roots.mean(axis=0)
     away = (roots - centre).astype(np.float64)
-    products = int(labels.max()) + 1
-    means = np.stack([away[labels == label].mean(axis=0) for label in range(products)])
-    within, whole = np.cov((away - means[labels]).T), np.cov(away.T)
-    evened = _evening(_shrunk(within, shrinkage))
-    telling = min(products - 1, dimensions)
-    discriminants = evened @ _largest(evened @ whole @ evened, telling)
-    axes, _ = np.linalg.qr(np.hstack([discriminants, _largest(whole, dimensions - telling)]))
-    return Space(centre, (axes @ _evening(_shrunk(axes.T @ within @ axes, shrinkage))).astype(np.float32))
+    means = np.stack([away[labels == label].mean(axis=0) for label in range(int(labels.max()) + 1)])
+    scatter = np.cov((away - means[labels]).T) + between * np.cov(means.T)
+    axes = _largest(np.cov(away.T), dimensions)
+    whitening = axes @ _evening(_shrunk(axes.T @ scatter @ axes, shrinkage))
+    return Space(centre, whitening.astype(np.float32)).ordinary(features)
 
 
 def _largest(scatter: Doubles, count: int) -> Doubles:
@@ -58,33 +56,3 @@ def prototypes(names: Sequence[str], vectors: Floats, labels: Labels, photograph
     """Return an index of the means of vectors; `photographs` tells how many different ones each product has."""
     means = np.stack([vectors[labels == label].mean(axis=0) for label in range(len(names))])
     return ProductIndex(names, unit(means), np.array([bias_of(count) for count in photographs], np.float32))
-
-
-def sharpness(likeness: Floats, right: Labels) -> float:
-    """Return the inverse temperature under which the right products are likeliest (photographs x products)."""
-    tried = np.geomspace(3, 120, 160)
-    every = np.arange(len(right))
-    losses = []
-    for each in tried:
-        exponents = each * (likeness.astype(np.float64) - likeness.max(axis=1, keepdims=True))
-        losses.append(float(np.mean(np.log(np.exp(exponents).sum(axis=1)) - exponents[every, right])))
-    return float(tried[int(np.argmin(losses))])
-
-
-def strangeness(known: Floats, strange: Floats) -> tuple[float, float]:
-    """Return threshold and width of the logistic that tells densities of known products from those of strange ones.
-
-    Both kinds weigh the same; by Newton's method on the likelihood.
-    """
-    values = np.concatenate([known, strange]).astype(np.float64)
-    wanted = np.concatenate([np.ones(len(known)), np.zeros(len(strange))])
-    weight = np.concatenate([np.full(len(known), 0.5 / len(known)), np.full(len(strange), 0.5 / len(strange))])
-    middle, spread = values.mean(), values.std()
-    inputs = np.column_stack([(values - middle) / spread, np.ones(len(values))])
-    line = np.zeros(2)
-    for _ in range(30):
-        likely = 1 / (1 + np.exp(-inputs @ line))
-        slope = inputs.T @ (weight * (wanted - likely)) - 1e-6 * line
-        curve = (inputs * (weight * likely * (1 - likely))[:, None]).T @ inputs + 1e-6 * np.eye(2)
-        line += np.linalg.solve(curve, slope)
-    return float(middle - line[1] / line[0] * spread), float(spread / line[0])

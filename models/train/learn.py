@@ -48,8 +48,8 @@ class Recipe(msgspec.Struct, frozen=True):
     """Of the layers; the head learns faster."""
     front: int = 28
     """Layers of the donor that stay as they are: edges and colours are the same everywhere."""
-    dimensions: int = 400
-    """Of the whitened space."""
+    dimensions: int = 960
+    """Of the whitened space: as many as 10,000 products of 8 bits each may have in 10 MB."""
     scale: float = 16.0
     """Of the cosine before the softmax."""
     smoothing: float = 0.04
@@ -68,14 +68,16 @@ class Recipe(msgspec.Struct, frozen=True):
     shots: int = 4
     """Views of each photograph that whitening and prototypes come from, beside itself: with 1, a hundredth of what is
     named right hangs on the dice."""
-    shrinkage: float = 0.2
+    shrinkage: float = 0.05
     """Of the scatter that is whitened."""
-    sharpness: float = 90.0
+    between: float = 0.03
+    """Share of the products' scatter about one another that counts as scatter within one."""
+    sharpness: float = 95.0
     """Inverse temperature of a clear picture; this and the next three were chosen on `val`, never trained on."""
-    strange: float = 0.62
+    strange: float = 0.2
     """Threshold and width of the density by which known goods are told from strange ones."""
-    strange_width: float = 0.12
-    dull_sharpness: float = 15.5
+    strange_width: float = 0.1
+    dull_sharpness: float = 17.0
     """Inverse temperature of a picture that is like nothing known."""
     seed: int = 1
 

@@ -25,7 +25,7 @@ from cart_protocol.sight import Verdict
 from sim.virtual_time import VirtualTimeLoop
 from tests.cart_firmware.cart_rig import Rig, on_virtual_time
 from tests.cart_firmware.test_cart_hands import Onlooker
-from tests.cart_firmware.test_sight import FIG, SHIPPED, shots, sights, small_knowledge
+from tests.cart_firmware.test_sight import FIG, SHIPPED, SMALL, shots, sights, small_knowledge
 
 LESSON = LessonId("01a")
 RED, GREEN = (40, 40, 190), (60, 180, 60)
@@ -147,7 +147,7 @@ def near(middle: Floats, seed: int, count: int, scatter: float) -> Floats:
 
 
 def test_a_product_unlike_all_others_is_safe() -> None:
-    found = learned(FIG, shots(1, 5, 16), small_knowledge())
+    found = learned(FIG, shots(1, 5, SMALL), small_knowledge())
     assert (found.verdict, found.right, found.taught.look_alikes) == (Verdict.SAFE, 5, ())
     assert found.taught.shots == 5
 
@@ -173,7 +173,7 @@ def test_a_product_is_no_look_alike_of_itself() -> None:
 
 
 def test_shots_of_several_things_are_to_be_shown_again() -> None:
-    mixed = np.vstack([shots(seed, 1, 16) for seed in range(5)])
+    mixed = np.vstack([shots(seed, 1, SMALL) for seed in range(5)])
     found = learned(FIG, mixed, small_knowledge())
     assert found.verdict is Verdict.SCATTERED
     assert found.right < 5
@@ -182,7 +182,7 @@ def test_shots_of_several_things_are_to_be_shown_again() -> None:
 def test_none_or_too_many_shots_are_refused_by_number() -> None:
     for count in (0, 11):
         with pytest.raises(ValueError, match=f"{count} shots of {FIG}"):
-            learned(FIG, shots(1, 11, 16)[:count], small_knowledge())
+            learned(FIG, shots(1, 11, SMALL)[:count], small_knowledge())
 
 
 def test_of_ten_shots_nothing_is_kept_but_one_vector(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_three_turns_of_a_fruit_are_learned_and_offered_until_the_store_has_them
             assert max(said.shots for said in lectern.told) == min(turn + 1, 2) or lectern.learned
         found = lectern.learned[0]
         assert (found.lesson, found.learned.taught.product, found.learned.taught.shots) == (LESSON, FIG, 3)
-        assert found.learned.taught.network_sha256 == SHIPPED.network_sha256
+        assert found.learned.taught.network_sha256 == SHIPPED.space_sha256
         lectern.going_on = False
         before = len(lectern.learned)
         await asyncio.sleep(40)

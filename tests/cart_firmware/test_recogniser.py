@@ -10,7 +10,7 @@ import pytest
 
 from cart_firmware.perception.embedder import Embedder, Picture
 from cart_firmware.perception.knowledge import Calibration, Knowledge, WrongKnowledge, read, written
-from cart_firmware.perception.product_index import ProductIndex, Space, bias_of, unit
+from cart_firmware.perception.product_index import ProductIndex, Space, bias_of, together, unit
 from cart_firmware.perception.recogniser import Recogniser
 
 FOLDER = Path(__file__).parents[2] / "models" / "produce"
@@ -71,6 +71,32 @@ def test_crops_of_any_size_are_looked_at(recogniser: Recogniser, shape: tuple[in
 def test_what_is_no_picture_is_refused_with_its_shape(recogniser: Recogniser, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="height x width x 3"):
         recogniser.recognise([np.zeros(shape, np.uint8)])
+
+
+# ── how ordinary a picture is ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_picture_that_excites_little_or_lies_far_out_has_a_shorter_vector_of_the_same_direction() -> None:
+    features = np.random.default_rng(5).uniform(0.1, 1.0, (50, 6)).astype(np.float32)
+    centre = np.full(6, 6**-0.5, np.float32)
+    space = Space(centre, np.eye(6, dtype=np.float32)).ordinary(features)
+    placed = space.place(features)
+    assert np.median(np.linalg.norm(placed, axis=1)) == pytest.approx(1, abs=0.1)
+    dim = space.place(features * 0.5)
+    assert unit(dim) == pytest.approx(unit(placed), abs=1e-5)
+    assert (np.linalg.norm(dim, axis=1) < np.linalg.norm(placed, axis=1)).all()
+    near, far = (
+        space.place(((centre + step * np.array([1, -1, 0, 0, 0, 0], np.float32)) ** 2)[None]) for step in (0.1, 0.3)
+    )
+    assert np.linalg.norm(far) < np.linalg.norm(near)
+    assert np.isfinite(space.place(np.zeros((1, 6), np.float32))).all(), "a picture of nothing at all"
+
+
+def test_frames_that_show_several_sides_are_together_as_ordinary_as_each() -> None:
+    sides = np.array([[0.8, 0.0], [0.0, 0.4]], np.float32)
+    both = together(sides)
+    assert np.linalg.norm(both) == pytest.approx(0.6)
+    assert both[0] == pytest.approx(2 * both[1])
 
 
 # ── a new product ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,7 +162,8 @@ def test_ten_thousand_products_take_ten_megabytes() -> None:
     assert index.nbytes <= 10_000_000
     assert index.likeness(vectors[4321]).argmax() == 4321
     exact = vectors[:3] @ vectors.T
-    assert np.abs(index.likeness(vectors[:3]) - exact).max() < 1e-4
+    assert np.abs(index.likeness(vectors[:3]) - exact).max() < 3e-3
+    assert index.likeness(0.5 * vectors[7]) == pytest.approx(0.5 * index.likeness(vectors[7]), abs=1e-3)
     assert np.array_equal(index.without("product 0").prototypes, index.prototypes[1:]), "nothing is rounded again"
 
 

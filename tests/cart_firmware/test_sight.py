@@ -35,6 +35,8 @@ EMBEDDER, SHIPPED = sight_files.load(RecognitionSettings())
 VERIFY = Verifier(KEY.public_key()).verify
 FIG, PLUM, PLU = ProductId("plu:00071"), ProductId("plu:00072"), ProductId("plu:00073")
 OTHER_NETWORK = "0" * 64
+SMALL = 256
+"""Dimensions in which goods that have nothing to do with each other lie well apart."""
 
 
 def signed(goods: TaughtGoods, *, key: Ed25519PrivateKey = KEY, version: int | None = None) -> SightIssue:
@@ -85,22 +87,22 @@ def test_a_delta_upon_the_shipped_index_equals_teaching_in_any_order(
     for number, count in plan:
         product, seen = ProductId(f"plu:{number:05}"), shots(number, count, dimensions)
         one_by_one = one_by_one.with_product(product, seen)
-        goods.append(taught(product, seen, known.network_sha256))
+        goods.append(taught(product, seen, known.space_sha256))
     dice.shuffle(goods)  # type: ignore[arg-type]
     by_issue = with_taught(known, goods).index
     assert set(by_issue.names) == set(one_by_one.names)
     look = shots(plan[0][0], 1, dimensions)[0]
     for name in one_by_one.names:
         ours, theirs = (index.likeness(look)[index.place(name)] for index in (by_issue, one_by_one))
-        assert ours == pytest.approx(theirs, abs=2e-3), f"{name}: 16-bit floats change no more than that"
+        assert ours == pytest.approx(theirs, abs=4e-3), f"{name}: eight bits change no more than that"
 
 
 def small_knowledge() -> Knowledge:
     names = [f"shipped-{number}" for number in range(5)]
     return Knowledge(
         network_sha256="a" * 64,
-        space=Space(np.zeros(16, np.float32), np.eye(16, dtype=np.float32)),
-        index=ProductIndex(names, np.vstack([shots(100 + n, 1, 16) for n in range(5)]), np.zeros(5, np.float32)),
+        space=Space(np.zeros(SMALL, np.float32), np.eye(SMALL, dtype=np.float32)),
+        index=ProductIndex(names, np.vstack([shots(100 + n, 1, SMALL) for n in range(5)]), np.zeros(5, np.float32)),
         groups={},
         calibration=Calibration(sharpness=20.0, strange=0.3, strange_width=0.05, dull_sharpness=10.0),
         record={},
@@ -116,7 +118,7 @@ def test_a_product_taught_from_five_shots_is_named_by_another_cart(tmp_path: Pat
 
 
 def test_what_is_no_prototype_of_this_network_is_refused_by_the_product_it_is_said_of() -> None:
-    good = taught(FIG, shots(1, 3), SHIPPED.network_sha256)
+    good = taught(FIG, shots(1, 3), SHIPPED.space_sha256)
     short = msgspec.structs.replace(good, vector=good.vector[:-2])
     long = msgspec.structs.replace(good, vector=(3 * shots(1, 1)[0]).astype("<f2").tobytes())
     empty = msgspec.structs.replace(good, vector=b"\x00\x7e" * (len(good.vector) // 2))  # not a number
@@ -154,7 +156,7 @@ def test_a_signed_price_book_is_no_sight() -> None:
 
 
 def test_what_was_taught_for_another_network_is_kept_and_not_used(tmp_path: Path) -> None:
-    ours = taught(FIG, shots(1, 3), SHIPPED.network_sha256)
+    ours = taught(FIG, shots(1, 3), SHIPPED.space_sha256)
     theirs = taught(PLUM, shots(2, 3, 64), OTHER_NETWORK)
     cart = sights(tmp_path)
     assert cart.take(signed(lessons(1, ours, theirs)))
@@ -165,7 +167,7 @@ def test_what_was_taught_for_another_network_is_kept_and_not_used(tmp_path: Path
 
 def test_a_refused_issue_is_counted_and_the_present_one_stays(tmp_path: Path) -> None:
     cart = sights(tmp_path)
-    cart.take(signed(lessons(2, taught(FIG, shots(1, 3), SHIPPED.network_sha256))))
+    cart.take(signed(lessons(2, taught(FIG, shots(1, 3), SHIPPED.space_sha256))))
     assert not cart.take(signed(lessons(1)))
     assert not cart.take(signed(lessons(9), key=Ed25519PrivateKey.from_private_bytes(bytes(32))))
     assert (cart.version, cart.refused) == (2, 2)
@@ -175,7 +177,7 @@ def test_a_refused_issue_is_counted_and_the_present_one_stays(tmp_path: Path) ->
 
 
 def test_what_was_taken_is_there_after_a_restart_without_the_store(tmp_path: Path) -> None:
-    sights(tmp_path).take(signed(lessons(4, taught(FIG, shots(1, 3), SHIPPED.network_sha256))))
+    sights(tmp_path).take(signed(lessons(4, taught(FIG, shots(1, 3), SHIPPED.space_sha256))))
     again = sights(tmp_path)
     assert again.version == 4
     assert FIG in again.knowledge.index
@@ -183,7 +185,7 @@ def test_what_was_taken_is_there_after_a_restart_without_the_store(tmp_path: Pat
 
 def test_a_damaged_or_forged_file_is_as_good_as_none(tmp_path: Path) -> None:
     file = tmp_path / "sight.json"
-    sights(tmp_path).take(signed(lessons(4, taught(FIG, shots(1, 3), SHIPPED.network_sha256))))
+    sights(tmp_path).take(signed(lessons(4, taught(FIG, shots(1, 3), SHIPPED.space_sha256))))
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     assert sights(tmp_path).version == 0
@@ -193,8 +195,8 @@ def test_a_damaged_or_forged_file_is_as_good_as_none(tmp_path: Path) -> None:
 
 def test_going_back_is_a_new_version_with_an_older_content(tmp_path: Path) -> None:
     cart = sights(tmp_path)
-    fig = taught(FIG, shots(1, 3), SHIPPED.network_sha256)
-    for goods in (lessons(1, fig), lessons(2, fig, taught(PLUM, shots(2, 3), SHIPPED.network_sha256)), lessons(3, fig)):
+    fig = taught(FIG, shots(1, 3), SHIPPED.space_sha256)
+    for goods in (lessons(1, fig), lessons(2, fig, taught(PLUM, shots(2, 3), SHIPPED.space_sha256)), lessons(3, fig)):
         assert cart.take(signed(goods))
     assert FIG in cart.knowledge.index
     assert PLUM not in cart.knowledge.index
@@ -205,8 +207,8 @@ def test_a_cart_takes_an_issue_while_it_serves_and_says_which_one_it_has(tmp_pat
         rig = Rig(loop, tmp_path)
         rig.sights = lambda: sights(rig.folder)
         await rig.start()
-        assert (rig.store.said.sight_network, rig.store.said.sight_version) == (SHIPPED.network_sha256, 0)
-        rig.store.say(signed(lessons(3, taught(FIG, shots(1, 3), SHIPPED.network_sha256))))
+        assert (rig.store.said.sight_network, rig.store.said.sight_version) == (SHIPPED.space_sha256, 0)
+        rig.store.say(signed(lessons(3, taught(FIG, shots(1, 3), SHIPPED.space_sha256))))
         for _ in range(100):
             await asyncio.sleep(0.1)
             if rig.store.said.sight_version == 3:
@@ -245,7 +247,7 @@ def test_goods_out_of_season_are_not_named(tmp_path: Path) -> None:
     prices = book_with(p0="Milk", p1="Grain", p2="Grain")
     assert dict(products_of([("Grain", 1.0)], prices, {JAM})) == {PASTA: 1.0}
     cart = sights(tmp_path)
-    cart.take(signed(lessons(1, taught(FIG, shots(1, 3), SHIPPED.network_sha256), out_of_season=(FIG,))))
+    cart.take(signed(lessons(1, taught(FIG, shots(1, 3), SHIPPED.space_sha256), out_of_season=(FIG,))))
     assert FIG not in cart.knowledge.index
 
 
