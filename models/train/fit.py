@@ -1,4 +1,4 @@
-"""From a trained network's features to what the cart keeps beside it: whitening, prototypes, calibration."""
+"""From a trained network's features to what the cart keeps beside it: whitening, prototypes."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Whitening, prototypes and calibration on goods whose scatter is known."""
+"""Whitening and prototypes on goods whose scatter is known."""
 
 import numpy as np
 from numpy.typing import NDArray
