@@ -17,6 +17,7 @@ def disturbances() -> dict[str, Callable[[Picture], Picture]]:
         "rotation 180": lambda picture: np.asarray(cv2.rotate(picture, cv2.ROTATE_180), np.uint8),
         "half light": lambda picture: (picture // 2).astype(np.uint8),
         "occlusion 30 %": _covered,
+        "occlusion 30 %, side": _half_hidden,
     }
 
 
@@ -25,14 +26,33 @@ def _noisy(picture: Picture) -> Picture:
     return np.clip(picture + grain, 0, 255).astype(np.uint8)
 
 
+_HIDDEN = 0.3
+
+
 def _covered(picture: Picture) -> Picture:
-    """Return a picture with a grey square over 30 % of its middle square, somewhere in it."""
+    """Return a picture with a grey square over 30 % of its middle square, somewhere in it.
+
+    It is more than half as wide as what the network sees, and so always hides the middle.
+    """
+    covered, square, dice = _to_be_covered(picture)
+    side = round(len(square) * _HIDDEN**0.5)
+    top, left = dice.integers(len(square) - side + 1, size=2)
+    square[top : top + side, left : left + side] = 128
+    return covered
+
+
+def _half_hidden(picture: Picture) -> Picture:
+    """Return a picture with 30 % of its middle square grey from one of the four sides, as of goods behind others."""
+    covered, square, dice = _to_be_covered(picture)
+    np.rot90(square, dice.integers(4))[: round(len(square) * _HIDDEN)] = 128
+    return covered
+
+
+def _to_be_covered(picture: Picture) -> tuple[Picture, Picture, np.random.Generator]:
+    """Return a copy, the middle square of it (a view), and the picture's own dice."""
     height, width = picture.shape[:2]
     least = min(height, width)
-    side = round(least * 0.3**0.5)
     dice = np.random.default_rng([height, width, int(picture[::16, ::16].sum())])
-    top = (height - least) // 2 + dice.integers(least - side + 1)
-    left = (width - least) // 2 + dice.integers(least - side + 1)
-    covered = picture.copy()
-    covered[top : top + side, left : left + side] = 128
-    return covered
+    copy = picture.copy()
+    top, left = (height - least) // 2, (width - least) // 2
+    return copy, copy[top : top + least, left : left + least], dice

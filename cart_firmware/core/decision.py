@@ -70,7 +70,7 @@ class Sighted(msgspec.Struct, frozen=True):
 
 
 class Clues(msgspec.Struct, frozen=True, kw_only=True):
-    """What other eyes say of the newest change, where a cart has any: empty says nothing, and changes nothing."""
+    """What other eyes say of one change, where a cart has any: empty says nothing, and changes nothing."""
 
     sight: Sighted | None = None
     """Of what the hand carried."""
@@ -83,6 +83,12 @@ class Clues(msgspec.Struct, frozen=True, kw_only=True):
     def knows(self, product: ProductId) -> bool:
         """Return whether the recogniser knows this product, so that a picture can contradict it."""
         return self.sight is not None and any(named == product for named, _ in self.sight.products)
+
+    @property
+    def named(self) -> tuple[ProductId, ...]:
+        """Products that the pictures fit better than goods at large, the likeliest first."""
+        ratios = self.sight.products if self.sight else ()
+        return tuple(product for product, ratio in sorted(ratios, key=lambda each: -each[1]) if ratio > 0)
 
     @property
     def of_others(self) -> float:
@@ -103,6 +109,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     """When each pending scan was made; one that is missing was made before the start."""
     asked_us: dict[int, int] = {}
     """When each unexplained step happened, likewise."""
+    asked_clues: dict[int, Clues] = {}
+    """What other eyes said of it then."""
     leaving_us: dict[LineId, int] = {}
     """When the shopper said of a line that it goes. It stays on the bill until it does."""
     container_us: int | None = None
@@ -113,7 +121,6 @@ class Evidence(msgspec.Struct, kw_only=True):
     """Of what they carried, likewise."""
     weighed: dict[LineId, Variance] = {}
     """How sure the scale was of each line's mass; one that is missing came before the start, or with others."""
-    clues: Clues = Clues()
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +155,7 @@ class Draft:
             evidence,
             scanned_us=dict(evidence.scanned_us),
             asked_us=dict(evidence.asked_us),
+            asked_clues=dict(evidence.asked_clues),
             leaving_us=dict(evidence.leaving_us),
             weighed=dict(evidence.weighed),
         )
@@ -161,11 +169,11 @@ class Draft:
         """Return whether this very step is still undecided: another one may look the same."""
         return any(held is step for held in self.evidence.held)
 
-    def ask(self, step: HeldStep) -> None:
-        """Stop waiting for an explanation of a held step: say that there is none."""
+    def ask(self, step: HeldStep, clues: Clues) -> None:
+        """Stop waiting for an explanation of a held step, of which other eyes say this: say that there is none."""
         self.evidence.held = tuple(held for held in self.evidence.held if held is not step)
         number = self.basket.steps + 1
-        self.evidence.asked_us[number] = step.at_us
+        self.evidence.asked_us[number], self.evidence.asked_clues[number] = step.at_us, clues
         self.add(WeightUnexplained(number=number, step=step.mass))
 
     def settle(self, *, at_least: int = 1) -> None:

@@ -77,8 +77,6 @@ PUT_BACK_US = 20_000_000
 """A line that was taken out may come back without a scan for so long: reading the label, making room."""
 ATTENTION_US = 45_000_000
 """A question that is open for so long is no matter of a moment any more: somebody of the staff should look."""
-_MOST_CANDIDATES = 8
-"""Products that a picture fits better than goods at large; more than three are never asked about."""
 _BY_ITSELF = ("unexplained", "container")
 """Reasons for attention that are over when nothing is unexplained any more; who asked for help waits for a person."""
 
@@ -90,7 +88,6 @@ def hold(evidence: Evidence, phase: Phase, step: Step) -> HeldStep | None:
         return None
     held = HeldStep(step.at_us, step.mass, step.variance, step.undoes_us, step.from_us)
     evidence.held = (*evidence.held, held)
-    _hear_hands(evidence, held)
     return held
 
 
@@ -118,15 +115,14 @@ def goods_sighted(draft: Draft, sighted: Sighted, context: Context) -> None:
 
 def _look_again(draft: Draft, context: Context) -> None:
     if draft.evidence.held:
-        _hear_hands(draft.evidence, draft.evidence.held[-1])
         reconsider(draft, context)
         if draft.events:
             draft.settle()
 
 
-def _hear_hands(evidence: Evidence, step: HeldStep) -> None:
-    """Let the passages speak that belong to the newest step, and none of before."""
-    evidence.clues = Clues(
+def clues_about(evidence: Evidence, step: HeldStep) -> Clues:
+    """Return what the passages say that belong to a step that is held."""
+    return Clues(
         sight=together(of_step(evidence.sights, step.from_us, step.at_us)),
         hand=way_of(evidence.passages, step.from_us, step.at_us),
     )
@@ -225,23 +221,23 @@ def _hasty(story: Hypothesis, draft: Draft, context: Context) -> bool:
     So of goods that leave, where nobody saw or said so, and of what came and went in one. What seems to come back is
     waited for, too, by a cart that sees goods: other goods of nearly that mass may lie there.
     """
-    evidence = draft.evidence
+    clues = hypotheses.clues_of(story.questions)
     signs = {question.mass > 0 for question in story.questions}
     if isinstance(story.story, Left):
-        sure = evidence.clues.hand is Way.OUT or any(_is_seen_to_go(draft, line) for line in story.story.lines)
+        sure = clues.hand is Way.OUT or any(_is_seen_to_go(draft, line, clues) for line in story.story.lines)
     else:
         sure = len(signs) == 1 or isinstance(story.story, Cancelled)
-        if isinstance(story.story, CameBack) and evidence.sights:
-            sure = sure and evidence.clues.sight is not None
+        if isinstance(story.story, CameBack) and draft.evidence.sights:
+            sure = sure and clues.sight is not None
     rested = all(context.now_us - each.held.at_us >= RESTED_US for each in story.questions if each.held)
     return not sure and not rested
 
 
-def _is_seen_to_go(draft: Draft, line: LineId) -> bool:
+def _is_seen_to_go(draft: Draft, line: LineId, clues: Clues) -> bool:
     """Return whether the shopper said of a line that it goes, or it was before the camera on its way out."""
     product = draft.basket.lines[line].product
     shown = any(waiting.product == product for waiting in draft.basket.pending.values())
-    return shown or line in draft.evidence.leaving_us or draft.evidence.clues.of(product) > 0
+    return shown or line in draft.evidence.leaving_us or clues.of(product) > 0
 
 
 def reconsider(draft: Draft, context: Context) -> None:
@@ -266,11 +262,13 @@ def choices(draft: Draft, context: Context) -> tuple[Hypothesis, ...]:
 
 def _believed_unseen(draft: Draft, newest: Question, context: Context) -> Hypothesis | None:
     """Return what would be believed of a question without any picture of it."""
-    if draft.evidence.clues.sight is None:
+    if newest.clues.sight is None:
         return None
-    blind = Draft(draft.basket, draft.evidence)
-    blind.evidence.clues = msgspec.structs.replace(draft.evidence.clues, sight=None)
-    return judge(stories_of(blind, newest, context)).believed
+    unseen = msgspec.structs.replace(newest, clues=msgspec.structs.replace(newest.clues, sight=None))
+    said = judge(stories_of(draft, unseen, context)).believed
+    if said is None:
+        return None
+    return msgspec.structs.replace(said, questions=tuple(newest if one is unseen else one for one in said.questions))
 
 
 def stories_of(draft: Draft, newest: Question, context: Context) -> list[Hypothesis]:
@@ -289,6 +287,7 @@ def questions_of(draft: Draft, context: Context) -> list[Question]:
             step.step,
             ASKED_VARIANCE,
             fresh=context.now_us - draft.evidence.asked_us.get(step.number, UNKNOWN_US) <= context.scan_patience_us,
+            clues=draft.evidence.asked_clues.get(step.number, Clues()),
         )
         for step in draft.basket.unexplained.values()
     ]
@@ -297,7 +296,8 @@ def questions_of(draft: Draft, context: Context) -> list[Question]:
 
 def _about(held: HeldStep, evidence: Evidence, context: Context) -> Question:
     """Return the question that a held step is."""
-    return Question(None, held.mass, held.variance, held=held, announced=_too_heavy(held, evidence, context))
+    too_heavy, clues = _too_heavy(held, evidence, context), clues_about(evidence, held)
+    return Question(None, held.mass, held.variance, held=held, announced=too_heavy, clues=clues)
 
 
 def _too_heavy(held: HeldStep, evidence: Evidence, context: Context) -> bool:
@@ -323,7 +323,6 @@ def scene_of(draft: Draft, context: Context) -> Scene:
         containers=tuple(Held(number, mass) for number, mass in basket.containers.items()),
         heaviest_container=Mass(context.heaviest_container_mg if evidence.container_us is not None else 0),
         candidates=_candidates(draft, context),
-        clues=evidence.clues,
     )
 
 
@@ -345,21 +344,20 @@ def _offers(draft: Draft, context: Context) -> list[Offer]:
     return found
 
 
-def _candidates(draft: Draft, context: Context) -> list[tuple[ProductId, Expectation]]:
-    """Return what the camera names and the shop sells; what was scanned needs no naming."""
+def _candidates(draft: Draft, context: Context) -> dict[ProductId, Expectation]:
+    """Return what the camera names of anything open, and the shop sells; what was scanned needs no naming."""
     scanned = {waiting.product for waiting in draft.basket.pending.values()}
-    sight = draft.evidence.clues.sight
-    named = [product for product, ratio in sight.products if ratio > 0] if sight else []
-    return [
-        (product.id, expected_of(product))
+    named = dict.fromkeys(product for question in questions_of(draft, context) for product in question.clues.named)
+    return {
+        each: expected_of(product)
         for each in named
         if context.prices and each not in scanned and (product := context.prices.find(each))
-    ][:_MOST_CANDIDATES]
+    }
 
 
 def _ask(draft: Draft, held: HeldStep, context: Context) -> None:
     """Say that nothing explains a step; what is too heavy for the container that was announced is staff's to see."""
-    draft.ask(held)
+    draft.ask(held, clues_about(draft.evidence, held))
     if _too_heavy(held, draft.evidence, context):
         draft.evidence.container_us = None
         if not draft.basket.attention:
@@ -386,7 +384,6 @@ def tell(draft: Draft, explanation: Hypothesis, context: Context) -> None:
     known = set(draft.basket.lines)
     _TELL[type(explanation.story)](draft, explanation.story, context)
     _remember(draft, explanation, draft.basket.lines.keys() - known)
-    draft.evidence.clues = Clues()  # they spoke of this change
 
 
 def _remember(draft: Draft, explanation: Hypothesis, came: Collection[LineId]) -> None:
@@ -520,6 +517,7 @@ def _forget(draft: Draft, context: Context) -> None:
     evidence.taken = tuple(each for each in evidence.taken if context.now_us - each.at_us <= PUT_BACK_US)
     evidence.scanned_us = {scan: at for scan, at in evidence.scanned_us.items() if scan in basket.pending}
     evidence.asked_us = {number: at for number, at in evidence.asked_us.items() if number in basket.unexplained}
+    evidence.asked_clues = {each: said for each, said in evidence.asked_clues.items() if each in basket.unexplained}
     evidence.weighed = {line: variance for line, variance in evidence.weighed.items() if line in basket.lines}
     evidence.leaving_us = {
         line: at

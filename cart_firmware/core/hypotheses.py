@@ -17,8 +17,8 @@ A score is the logarithm of a Bayes factor: how much better a story tells the ch
     Recognised   a product that the camera recognised, unscanned     recognised
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, combinations
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, combinations, islice
 from math import exp, log, pi
 from typing import NamedTuple
 
@@ -93,6 +93,8 @@ _MOST_SCANS = 4
 _MOST_PENDING = 8
 _MOST_ALIKE = 24
 _MOST_PIECES = 12
+_MOST_CANDIDATES = 8
+"""Products that pictures fit better than goods at large; more than three are never asked about."""
 _PAIRS_UP_TO = 24
 _TRIPLES_UP_TO = 9
 
@@ -108,6 +110,7 @@ class Question(msgspec.Struct, frozen=True):
     held: HeldStep | None = None
     announced: bool = False
     """Too heavy for the own container that was announced before it, and so staff's to see."""
+    clues: Clues = Clues()
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -228,9 +231,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     containers: Sequence[Held] = ()
     heaviest_container: Mass = Mass(0)
     """What an announced container may weigh; 0 where none was announced."""
-    candidates: Sequence[tuple[ProductId, Expectation]] = ()
-    """Products that the camera names, and what they weigh."""
-    clues: Clues = Clues()
+    candidates: Mapping[ProductId, Expectation] = {}
+    """What products weigh that the camera names of any question."""
 
 
 def of_step(scene: Scene, newest: Question, others: Sequence[Question]) -> list[Hypothesis]:
@@ -250,11 +252,9 @@ def of_step(scene: Scene, newest: Question, others: Sequence[Question]) -> list[
 def _told_anyhow(scene: Scene, other: Question) -> float:
     """Return how much better than as something unknown another question is told by itself.
 
-    A story that covers it too must do better than that: what it was would otherwise still be open to be told. The clues
-    are of the newest change, and say nothing of this one.
+    A story that covers it too must do better than that: what it was would otherwise still be open to be told.
     """
-    unseen = msgspec.structs.replace(scene, candidates=(), clues=Clues())
-    scores = [each.score for each in best_of_each(_alone(unseen, (other,))).values()]
+    scores = [each.score for each in best_of_each(_alone(scene, (other,))).values()]
     highest = max(0.0, *scores) if scores else 0.0
     return highest + log(exp(-highest) + sum(exp(score - highest) for score in scores))
 
@@ -322,7 +322,7 @@ def several(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
         noise = Variance(_noise(steps) + pieces * pieces * offer.expected.variance)
         masses = (Mass(mass + rest), *[mass] * (pieces - 1))
         story = Several(offer.scan, pieces - 1, masses)
-        prior = _ONE_MORE - log(pieces) + _hand(scene, Way.IN) + scene.clues.of(offer.product)
+        prior = _ONE_MORE - log(pieces) + _hand(steps, Way.IN) + clues_of(steps).of(offer.product)
         yield _told(steps, story, f"several {offer.kind} {pieces}", prior, _Off(rest, noise))
 
 
@@ -333,7 +333,7 @@ def returns(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
     for each, expected in scene.taken:
         rest = Mass(_total(steps) - (expected.mass or 0))
         noise = Variance(_noise(steps) + expected.variance)
-        prior = usual - log(len(scene.taken)) + _hand(scene, Way.IN) + scene.clues.of(each.line.product)
+        prior = usual - log(len(scene.taken)) + _hand(steps, Way.IN) + clues_of(steps).of(each.line.product)
         key = f"back {each.line.product}|{each.line.price.total}"
         yield _told(steps, CameBack(each), key, prior, _Off(rest, noise))
 
@@ -343,7 +343,7 @@ def own_container(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothe
     total = _total(steps)
     if not all(step.held for step in steps) or not LIGHTEST_CONTAINER_MG <= total <= scene.heaviest_container:
         return
-    prior = _CONTAINER + log(_UNKNOWN_DENSITY) - log(total / 1_000) + scene.clues.of_others
+    prior = _CONTAINER + log(_UNKNOWN_DENSITY) - log(total / 1_000) + clues_of(steps).of_others
     yield _told_by(steps, TareIn(total), "container", prior)
 
 
@@ -353,12 +353,14 @@ def recognised(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis
     Under the label of other goods it has the mass of those: the label was printed for it, or it was chosen so. Only a
     label whose goods are known by sight is doubted: of others nobody knows whether they look like this.
     """
-    if scene.offers and not any(scene.clues.knows(offer.product) for offer in scene.offers):
+    clues = clues_of(steps)
+    if scene.offers and not any(clues.knows(offer.product) for offer in scene.offers):
         return
     usual = _RECOGNISED_INSTEAD if scene.offers else _RECOGNISED
     total = _total(steps)
-    for product, expected in scene.candidates:
-        prior = usual + scene.clues.of(product) + _hand(scene, Way.IN)
+    sold = ((product, scene.candidates[product]) for product in clues.named if product in scene.candidates)
+    for product, expected in islice(sold, _MOST_CANDIDATES):
+        prior = usual + clues.of(product) + _hand(steps, Way.IN)
         if expected.mass is None:
             if total < LEAST_LOOSE_MG:
                 continue
@@ -388,13 +390,13 @@ def departures(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis
         said = sum(
             (_ANNOUNCED if good.announced else 0.0)
             + (_SHOWN_LEAVING if good.shown else 0.0)
-            + scene.clues.of(good.line.product)
+            + clues_of(steps).of(good.line.product)
             for good in chosen
         )
         masses = _shares_of(chosen, Mass(-_total(steps)))
         story = Left(tuple(good.line.line for good in chosen), masses)
         key = "left " + " + ".join(sorted(good.kind for good in chosen))
-        prior = usual + said + instead + _hand(scene, Way.OUT) + _LIFTED_IN_TWO * (len(steps) - 1)
+        prior = usual + said + instead + _hand(steps, Way.OUT) + _LIFTED_IN_TWO * (len(steps) - 1)
         yield _told(steps, story, key, prior, _Off(rest, noise))
 
 
@@ -403,7 +405,7 @@ def container_leaves(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypo
         noise = Variance(_noise(steps) + _READING)
         off = _Off(Mass(-_total(steps) - container.mass), noise)
         key = f"container {container.number} left"
-        prior = _CONTAINER_LEAVES + _hand(scene, Way.OUT) + scene.clues.of_others
+        prior = _CONTAINER_LEAVES + _hand(steps, Way.OUT) + clues_of(steps).of_others
         yield _told(steps, TareOut(container.number), key, prior, off)
 
 
@@ -416,8 +418,8 @@ def swaps(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
             expected = Mass(mass - (good.expected.mass or 0))
             noise = Variance(_noise(steps) + offer.expected.variance + good.expected.variance)
             off = _Off(Mass(_total(steps) - expected), noise)
-            prior = _SWAPPED - log(len(scene.goods)) + (_ANNOUNCED if good.announced else 0.0) + _hand(scene, Way.BOTH)
-            prior += scene.clues.of(offer.product)
+            prior = _SWAPPED - log(len(scene.goods)) + (_ANNOUNCED if good.announced else 0.0) + _hand(steps, Way.BOTH)
+            prior += clues_of(steps).of(offer.product)
             story = Swapped(good.line.line, offer.scan, Mass(_total(steps) + good.line.mass))
             if story.arrived > 0:
                 yield _told(steps, story, f"swap {good.kind} for {offer.kind}", prior, off)
@@ -431,7 +433,7 @@ def _arrival(
 ) -> Iterator[Hypothesis]:
     loose = [offer for offer in offers if offer.expected.mass is None]
     rest = Mass(_total(steps) - sum(offer.expected.mass or 0 for offer in offers))
-    prior = scanned + _hand(scene, Way.IN) + sum(scene.clues.of(offer.product) for offer in offers)
+    prior = scanned + _hand(steps, Way.IN) + sum(clues_of(steps).of(offer.product) for offer in offers)
     kinds = len({offer.kind for offer in offers})
     prior += _A_FURTHER_ONE * (kinds - 1) + _how_many(scene, offers)
     story = Arrived(tuple(offer.scan for offer in offers), _shares(offers, rest), kinds)
@@ -564,10 +566,17 @@ def _unknown_mass(steps: Sequence[Question]) -> float:
     return log(_UNKNOWN_DENSITY) - log(max(1.0, abs(steps[0].mass) / 1_000))
 
 
-def _hand(scene: Scene, way: Way) -> float:
-    if scene.clues.hand is Way.UNSEEN:
+def clues_of(steps: Sequence[Question]) -> Clues:
+    """Return what other eyes say of the latest of some changes: what was asked about came before what was not."""
+    latest = max(steps, key=lambda step: (step.held is not None, step.held.at_us if step.held else step.number or 0))
+    return latest.clues
+
+
+def _hand(steps: Sequence[Question], way: Way) -> float:
+    hand = clues_of(steps).hand
+    if hand is Way.UNSEEN:
         return 0.0
-    return _HAND_AGREES if scene.clues.hand is way else _HAND_DISAGREES
+    return _HAND_AGREES if hand is way else _HAND_DISAGREES
 
 
 def _takes_back(one: Question, other: Question) -> bool:

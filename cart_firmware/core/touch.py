@@ -12,7 +12,7 @@ import msgspec
 
 from cart_firmware.core.decision import Context, Draft
 from cart_firmware.core.fusion import choices, expect, reconsider, tell
-from cart_firmware.core.hypotheses import Arrived, Hypothesis, Several
+from cart_firmware.core.hypotheses import Arrived, Hypothesis, Several, clues_of
 from cart_protocol.basket import AttentionChanged, ItemScanned, PendingScan, Phase, ScanAbandoned
 from cart_protocol.gs1.restricted import plu
 from cart_protocol.ids import LineId, ProductId, ScanId
@@ -167,7 +167,7 @@ def _choose(draft: Draft, touch: Choose, context: Context) -> None:
 
 def _seen_otherwise(draft: Draft, chosen: Hypothesis) -> bool:
     """Return whether the pictures are all but certain that it was something else than the shopper says was put in."""
-    sight = draft.evidence.clues.sight
+    sight = clues_of(chosen.questions).sight
     if sight is None or not isinstance(chosen.story, Arrived | Several):
         return False
     scans = chosen.story.scans if isinstance(chosen.story, Arrived) else (chosen.story.scan,)

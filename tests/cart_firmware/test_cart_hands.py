@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cart_firmware.core.decision import Way
+from cart_firmware.core.fusion import clues_about
 from cart_firmware.core.recording import Cropped, read_segment
 from cart_firmware.devices.segment_ring import read
 from cart_firmware.perception.crops import Crop
@@ -48,7 +49,11 @@ async def watched(loop: VirtualTimeLoop, folder: Path) -> tuple[Rig, Onlooker]:
 
 
 def hand(rig: Rig) -> Way:
-    return rig.cart.fuse.decider.evidence.clues.hand
+    """Return which way hands went for the newest change that nothing explains."""
+    evidence = rig.cart.fuse.decider.evidence
+    if evidence.held:
+        return clues_about(evidence, evidence.held[-1]).hand
+    return evidence.asked_clues[max(evidence.asked_clues)].hand
 
 
 def test_a_hand_speaks_for_its_own_step_and_is_stale_for_the_next(tmp_path: Path) -> None:

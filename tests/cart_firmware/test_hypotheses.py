@@ -21,8 +21,8 @@ def offers(*masses: float, spread: float = 3) -> tuple[Offer, ...]:
     )
 
 
-def step(mass: float, variance: Variance = STEP) -> Question:
-    return Question(None, grams(mass), variance)
+def step(mass: float, variance: Variance = STEP, way: Way = Way.UNSEEN) -> Question:
+    return Question(None, grams(mass), variance, clues=Clues(hand=way))
 
 
 @settings(max_examples=200, deadline=None)
@@ -60,7 +60,7 @@ def test_a_narrower_product_contradicts_what_a_vague_one_lets_pass() -> None:
 
 def test_a_hand_that_went_the_other_way_makes_a_story_less_likely() -> None:
     scores = [
-        next(iter(of_step(Scene(offers=offers(500), clues=Clues(hand=way)), step(500), []))).score
+        next(iter(of_step(Scene(offers=offers(500)), step(500, way=way), []))).score
         for way in (Way.OUT, Way.UNSEEN, Way.IN)
     ]
     assert scores == sorted(scores)

@@ -325,6 +325,34 @@ def test_the_banana_trick_is_asked_about() -> None:
     assert "Cheese" in [tile.what for tile in trip.tiles]
 
 
+def test_each_of_two_questions_is_answered_by_its_own_picture() -> None:
+    trip = Trip.begun()
+    for product, mass in ((CHEESE, 700), (APPLES, 259)):
+        trip.sees((product, 4.0), others=-2.0, hand=Way.IN)
+        trip.put(mass)
+        trip.wait(4)
+    for name in ("Apples", "Cheese"):
+        assert [tile.what for tile in trip.tiles] == [name]
+        trip.choose(name)
+    assert [(line.name, line.mass) for line in trip.basket.lines.values()] == [
+        ("Apples", grams(259)),
+        ("Cheese", grams(700)),
+    ]
+
+
+def test_what_was_seen_of_a_question_is_remembered_while_something_else_comes() -> None:
+    trip = Trip.begun()
+    trip.sees((CHEESE, 1.8), (APPLES, 1.5), others=-1.0, hand=Way.IN)
+    trip.put(400)
+    trip.wait(4)
+    asked = {tile.what for tile in trip.tiles}
+    assert {"Cheese", "Apples"} <= asked
+    trip.scan(PASTA)
+    trip.put(505)
+    assert trip.names == ["Pasta"]
+    assert {tile.what for tile in trip.tiles} == asked
+
+
 def test_a_picture_that_is_not_sure_does_not_stand_in_the_way_of_an_honest_scan() -> None:
     trip = Trip.begun()
     trip.scan(PASTA)

@@ -80,7 +80,14 @@ def test_painted_goods_are_measured_whole(manifest: Path, tmp_path: Path, capsys
         "verify_any",
         "verify_group",
     } <= metrics.keys()
-    assert set(metrics["disturbed"]) == {"motion blur 9 px", "noise 15", "rotation 180", "half light", "occlusion 30 %"}
+    assert set(metrics["disturbed"]) == {
+        "motion blur 9 px",
+        "noise 15",
+        "rotation 180",
+        "half light",
+        "occlusion 30 %",
+        "occlusion 30 %, side",
+    }
     novel = metrics["partial"][str(partial)]
     assert (novel["known"], novel["novel"]) == (2, 2)
     assert novel["few_shot"]["5"]["mean"] >= 90
