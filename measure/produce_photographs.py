@@ -44,7 +44,7 @@ def _covered(picture: Picture) -> Picture:
 def _half_hidden(picture: Picture) -> Picture:
     """Return a picture with 30 % of its middle square grey from one of the four sides, as of goods behind others."""
     covered, square, dice = _to_be_covered(picture)
-    np.rot90(square, dice.integers(4))[: round(len(square) * _HIDDEN)] = 128
+    np.rot90(square, int(dice.integers(4)))[: round(len(square) * _HIDDEN)] = 128
     return covered
 
 
