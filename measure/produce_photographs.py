@@ -17,7 +17,7 @@ def disturbances() -> dict[str, Callable[[Picture], Picture]]:
         "rotation 180": lambda picture: np.asarray(cv2.rotate(picture, cv2.ROTATE_180), np.uint8),
         "half light": lambda picture: (picture // 2).astype(np.uint8),
         "occlusion 30 %": _covered,
-        "occlusion 30 %, side": _half_hidden,
+        "occlusion 30 %, side": _hidden_from_a_side,
     }
 
 
@@ -27,6 +27,7 @@ def _noisy(picture: Picture) -> Picture:
 
 
 _HIDDEN = 0.3
+"""Share of the middle square that is covered."""
 
 
 def _covered(picture: Picture) -> Picture:
@@ -41,7 +42,7 @@ def _covered(picture: Picture) -> Picture:
     return covered
 
 
-def _half_hidden(picture: Picture) -> Picture:
+def _hidden_from_a_side(picture: Picture) -> Picture:
     """Return a picture with 30 % of its middle square grey from one of the four sides, as of goods behind others."""
     covered, square, dice = _to_be_covered(picture)
     np.rot90(square, int(dice.integers(4)))[: round(len(square) * _HIDDEN)] = 128

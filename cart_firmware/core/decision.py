@@ -96,6 +96,13 @@ class Clues(msgspec.Struct, frozen=True, kw_only=True):
         return self.sight.others if self.sight else 0.0
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What is known beside its event of a step that was asked about: when it happened, and what was seen of it."""
+
+    at_us: int
+    clues: Clues = Clues()
+
+
 class Evidence(msgspec.Struct, kw_only=True):
     """What was seen and is not in any event. Lost with the program: what matters of it is weighed again."""
 
@@ -107,10 +114,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     taken: tuple[Taken, ...] = ()
     scanned_us: dict[ScanId, int] = {}
     """When each pending scan was made; one that is missing was made before the start."""
-    asked_us: dict[int, int] = {}
-    """When each unexplained step happened, likewise."""
-    asked_clues: dict[int, Clues] = {}
-    """What other eyes said of it then."""
+    asked: dict[int, Asked] = {}
+    """Of each unexplained step, likewise."""
     leaving_us: dict[LineId, int] = {}
     """When the shopper said of a line that it goes. It stays on the bill until it does."""
     container_us: int | None = None
@@ -154,8 +159,7 @@ class Draft:
         self.evidence = msgspec.structs.replace(
             evidence,
             scanned_us=dict(evidence.scanned_us),
-            asked_us=dict(evidence.asked_us),
-            asked_clues=dict(evidence.asked_clues),
+            asked=dict(evidence.asked),
             leaving_us=dict(evidence.leaving_us),
             weighed=dict(evidence.weighed),
         )
@@ -173,7 +177,7 @@ class Draft:
         """Stop waiting for an explanation of a held step, of which other eyes say this: say that there is none."""
         self.evidence.held = tuple(held for held in self.evidence.held if held is not step)
         number = self.basket.steps + 1
-        self.evidence.asked_us[number], self.evidence.asked_clues[number] = step.at_us, clues
+        self.evidence.asked[number] = Asked(step.at_us, clues)
         self.add(WeightUnexplained(number=number, step=step.mass))
 
     def settle(self, *, at_least: int = 1) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from cart_firmware.core import hypotheses
 from cart_firmware.core.decision import (
     UNKNOWN_US,
+    Asked,
     Clues,
     Context,
     Draft,
@@ -281,15 +282,17 @@ def stories_of(draft: Draft, newest: Question, context: Context) -> list[Hypothe
 
 def questions_of(draft: Draft, context: Context) -> list[Question]:
     """Return all that is open, the longest asked about first."""
+    before = Asked(UNKNOWN_US)
+    known = [(step, draft.evidence.asked.get(step.number, before)) for step in draft.basket.unexplained.values()]
     asked = [
         Question(
             step.number,
             step.step,
             ASKED_VARIANCE,
-            fresh=context.now_us - draft.evidence.asked_us.get(step.number, UNKNOWN_US) <= context.scan_patience_us,
-            clues=draft.evidence.asked_clues.get(step.number, Clues()),
+            fresh=context.now_us - each.at_us <= context.scan_patience_us,
+            clues=each.clues,
         )
-        for step in draft.basket.unexplained.values()
+        for step, each in known
     ]
     return asked + [_about(held, draft.evidence, context) for held in draft.evidence.held]
 
@@ -366,8 +369,8 @@ def _ask(draft: Draft, held: HeldStep, context: Context) -> None:
 
 def _call(draft: Draft, context: Context) -> None:
     """Call somebody to a question that stays open, and let them go when none is."""
-    basket, asked = draft.basket, draft.evidence.asked_us
-    since = [asked.setdefault(number, context.now_us) for number in basket.unexplained]
+    basket, asked = draft.basket, draft.evidence.asked
+    since = [asked.setdefault(number, Asked(context.now_us)).at_us for number in basket.unexplained]
     if not since and not draft.evidence.held and basket.attention in _BY_ITSELF:
         draft.add(AttentionChanged(reason=""))
     elif since and not basket.attention and context.now_us - min(since) >= ATTENTION_US:
@@ -516,8 +519,7 @@ def _forget(draft: Draft, context: Context) -> None:
     evidence, basket = draft.evidence, draft.basket
     evidence.taken = tuple(each for each in evidence.taken if context.now_us - each.at_us <= PUT_BACK_US)
     evidence.scanned_us = {scan: at for scan, at in evidence.scanned_us.items() if scan in basket.pending}
-    evidence.asked_us = {number: at for number, at in evidence.asked_us.items() if number in basket.unexplained}
-    evidence.asked_clues = {each: said for each, said in evidence.asked_clues.items() if each in basket.unexplained}
+    evidence.asked = {number: each for number, each in evidence.asked.items() if number in basket.unexplained}
     evidence.weighed = {line: variance for line, variance in evidence.weighed.items() if line in basket.lines}
     evidence.leaving_us = {
         line: at

@@ -311,6 +311,7 @@ def arrivals(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
 
 def several(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
     """Two to twelve pieces where one was scanned."""
+    clues = clues_of(steps)
     for offer in _one_of_each(scene.offers):
         mass = offer.expected.mass
         if mass is None or not offer.piece:
@@ -322,18 +323,19 @@ def several(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
         noise = Variance(_noise(steps) + pieces * pieces * offer.expected.variance)
         masses = (Mass(mass + rest), *[mass] * (pieces - 1))
         story = Several(offer.scan, pieces - 1, masses)
-        prior = _ONE_MORE - log(pieces) + _hand(steps, Way.IN) + clues_of(steps).of(offer.product)
+        prior = _ONE_MORE - log(pieces) + _hand(clues, Way.IN) + clues.of(offer.product)
         yield _told(steps, story, f"several {offer.kind} {pieces}", prior, _Off(rest, noise))
 
 
 def returns(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
+    clues = clues_of(steps)
     usual = _PUT_BACK_INSTEAD if scene.offers else _PUT_BACK
     if scene.heaviest_container:
         usual = _PUT_BACK_UNSAID
     for each, expected in scene.taken:
         rest = Mass(_total(steps) - (expected.mass or 0))
         noise = Variance(_noise(steps) + expected.variance)
-        prior = usual - log(len(scene.taken)) + _hand(steps, Way.IN) + clues_of(steps).of(each.line.product)
+        prior = usual - log(len(scene.taken)) + _hand(clues, Way.IN) + clues.of(each.line.product)
         key = f"back {each.line.product}|{each.line.price.total}"
         yield _told(steps, CameBack(each), key, prior, _Off(rest, noise))
 
@@ -360,7 +362,7 @@ def recognised(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis
     total = _total(steps)
     sold = ((product, scene.candidates[product]) for product in clues.named if product in scene.candidates)
     for product, expected in islice(sold, _MOST_CANDIDATES):
-        prior = usual + clues.of(product) + _hand(steps, Way.IN)
+        prior = usual + clues.of(product) + _hand(clues, Way.IN)
         if expected.mass is None:
             if total < LEAST_LOOSE_MG:
                 continue
@@ -382,6 +384,7 @@ def recognised(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis
 
 def departures(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
     """One line, or a sum of two or three, or all of them. Of those that are alike the newest goes."""
+    clues = clues_of(steps)
     announced = tuple(good for good in reversed(scene.goods) if good.announced)
     instead = _LEAVES_INSTEAD if scene.offers else 0.0
     for chosen, usual in _removals(scene.goods, announced):
@@ -390,26 +393,28 @@ def departures(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis
         said = sum(
             (_ANNOUNCED if good.announced else 0.0)
             + (_SHOWN_LEAVING if good.shown else 0.0)
-            + clues_of(steps).of(good.line.product)
+            + clues.of(good.line.product)
             for good in chosen
         )
         masses = _shares_of(chosen, Mass(-_total(steps)))
         story = Left(tuple(good.line.line for good in chosen), masses)
         key = "left " + " + ".join(sorted(good.kind for good in chosen))
-        prior = usual + said + instead + _hand(steps, Way.OUT) + _LIFTED_IN_TWO * (len(steps) - 1)
+        prior = usual + said + instead + _hand(clues, Way.OUT) + _LIFTED_IN_TWO * (len(steps) - 1)
         yield _told(steps, story, key, prior, _Off(rest, noise))
 
 
 def container_leaves(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
+    clues = clues_of(steps)
     for container in scene.containers:
         noise = Variance(_noise(steps) + _READING)
         off = _Off(Mass(-_total(steps) - container.mass), noise)
         key = f"container {container.number} left"
-        prior = _CONTAINER_LEAVES + _hand(steps, Way.OUT) + clues_of(steps).of_others
+        prior = _CONTAINER_LEAVES + _hand(clues, Way.OUT) + clues.of_others
         yield _told(steps, TareOut(container.number), key, prior, off)
 
 
 def swaps(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
+    clues = clues_of(steps)
     for offer in _one_of_each(scene.offers):
         mass = offer.expected.mass
         if mass is None:
@@ -418,8 +423,8 @@ def swaps(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
             expected = Mass(mass - (good.expected.mass or 0))
             noise = Variance(_noise(steps) + offer.expected.variance + good.expected.variance)
             off = _Off(Mass(_total(steps) - expected), noise)
-            prior = _SWAPPED - log(len(scene.goods)) + (_ANNOUNCED if good.announced else 0.0) + _hand(steps, Way.BOTH)
-            prior += clues_of(steps).of(offer.product)
+            prior = _SWAPPED - log(len(scene.goods)) + (_ANNOUNCED if good.announced else 0.0) + _hand(clues, Way.BOTH)
+            prior += clues.of(offer.product)
             story = Swapped(good.line.line, offer.scan, Mass(_total(steps) + good.line.mass))
             if story.arrived > 0:
                 yield _told(steps, story, f"swap {good.kind} for {offer.kind}", prior, off)
@@ -431,9 +436,10 @@ def swaps(scene: Scene, steps: tuple[Question, ...]) -> Iterator[Hypothesis]:
 def _arrival(
     scene: Scene, steps: tuple[Question, ...], offers: tuple[Offer, ...], scanned: float
 ) -> Iterator[Hypothesis]:
+    clues = clues_of(steps)
     loose = [offer for offer in offers if offer.expected.mass is None]
     rest = Mass(_total(steps) - sum(offer.expected.mass or 0 for offer in offers))
-    prior = scanned + _hand(steps, Way.IN) + sum(clues_of(steps).of(offer.product) for offer in offers)
+    prior = scanned + _hand(clues, Way.IN) + sum(clues.of(offer.product) for offer in offers)
     kinds = len({offer.kind for offer in offers})
     prior += _A_FURTHER_ONE * (kinds - 1) + _how_many(scene, offers)
     story = Arrived(tuple(offer.scan for offer in offers), _shares(offers, rest), kinds)
@@ -572,11 +578,10 @@ def clues_of(steps: Sequence[Question]) -> Clues:
     return latest.clues
 
 
-def _hand(steps: Sequence[Question], way: Way) -> float:
-    hand = clues_of(steps).hand
-    if hand is Way.UNSEEN:
+def _hand(clues: Clues, way: Way) -> float:
+    if clues.hand is Way.UNSEEN:
         return 0.0
-    return _HAND_AGREES if hand is way else _HAND_DISAGREES
+    return _HAND_AGREES if clues.hand is way else _HAND_DISAGREES
 
 
 def _takes_back(one: Question, other: Question) -> bool:

@@ -53,7 +53,7 @@ def hand(rig: Rig) -> Way:
     evidence = rig.cart.fuse.decider.evidence
     if evidence.held:
         return clues_about(evidence, evidence.held[-1]).hand
-    return evidence.asked_clues[max(evidence.asked_clues)].hand
+    return evidence.asked[max(evidence.asked)].clues.hand
 
 
 def test_a_hand_speaks_for_its_own_step_and_is_stale_for_the_next(tmp_path: Path) -> None:
