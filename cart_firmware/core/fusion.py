@@ -6,7 +6,7 @@ basket is always what the recorded events account for, so a program that dies in
 scale.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -168,7 +168,8 @@ def expect(draft: Draft, scanned: ItemScanned, at_us: int, context: Context) -> 
     """Wait for a product, or find that it was put in before."""
     draft.evidence.scanned_us[scanned.scan] = at_us
     draft.add(scanned)
-    stories = hypotheses.of_scan(scene_of(draft, context), scanned.scan, questions_of(draft, context))
+    questions = questions_of(draft, context)
+    stories = hypotheses.of_scan(scene_of(draft, questions, context), scanned.scan, questions)
     if found := judge(stories).believed:
         tell(draft, found, context)
         draft.settle()
@@ -274,10 +275,11 @@ def _believed_unseen(draft: Draft, newest: Question, context: Context) -> Hypoth
 
 def stories_of(draft: Draft, newest: Question, context: Context) -> list[Hypothesis]:
     """Return every story of `newest`; goods of a closed basket can only come back to where they were."""
-    others = [question for question in questions_of(draft, context) if _name(question) != _name(newest)]
+    questions = questions_of(draft, context)
+    others = [question for question in questions if _name(question) != _name(newest)]
     if draft.basket.phase is not Phase.SHOPPING:
         return hypotheses.of_nothing(newest, others)
-    return hypotheses.of_step(scene_of(draft, context), newest, others)
+    return hypotheses.of_step(scene_of(draft, questions, context), newest, others)
 
 
 def questions_of(draft: Draft, context: Context) -> list[Question]:
@@ -307,8 +309,8 @@ def _too_heavy(held: HeldStep, evidence: Evidence, context: Context) -> bool:
     return evidence.container_us is not None and held.mass > context.heaviest_container_mg
 
 
-def scene_of(draft: Draft, context: Context) -> Scene:
-    """Return all that stories can be made of now."""
+def scene_of(draft: Draft, questions: Sequence[Question], context: Context) -> Scene:
+    """Return all that stories of these questions can be made of now."""
     basket, evidence = draft.basket, draft.evidence
     shown = {waiting.product for waiting in basket.pending.values()}
     return Scene(
@@ -325,7 +327,7 @@ def scene_of(draft: Draft, context: Context) -> Scene:
         taken=tuple((taken, weight_of(taken.line, context.prices)) for taken in evidence.taken),
         containers=tuple(Held(number, mass) for number, mass in basket.containers.items()),
         heaviest_container=Mass(context.heaviest_container_mg if evidence.container_us is not None else 0),
-        candidates=_candidates(draft, context),
+        candidates=_candidates(draft, questions, context),
     )
 
 
@@ -347,10 +349,10 @@ def _offers(draft: Draft, context: Context) -> list[Offer]:
     return found
 
 
-def _candidates(draft: Draft, context: Context) -> dict[ProductId, Expectation]:
-    """Return what the camera names of anything open, and the shop sells; what was scanned needs no naming."""
+def _candidates(draft: Draft, questions: Sequence[Question], context: Context) -> dict[ProductId, Expectation]:
+    """Return what the camera names of any question, and the shop sells; what was scanned needs no naming."""
     scanned = {waiting.product for waiting in draft.basket.pending.values()}
-    named = dict.fromkeys(product for question in questions_of(draft, context) for product in question.clues.named)
+    named = dict.fromkeys(product for question in questions for product in question.clues.named)
     return {
         each: expected_of(product)
         for each in named
