@@ -100,6 +100,8 @@ class Asked(msgspec.Struct, frozen=True):
     """What is known beside its event of a step that was asked about: when it happened, and what was seen of it."""
 
     at_us: int
+    from_us: int = UNKNOWN_US
+    """As of the step that was held."""
     clues: Clues = Clues()
 
 
@@ -177,7 +179,7 @@ class Draft:
         """Stop waiting for an explanation of a held step, of which other eyes say this: say that there is none."""
         self.evidence.held = tuple(held for held in self.evidence.held if held is not step)
         number = self.basket.steps + 1
-        self.evidence.asked[number] = Asked(step.at_us, clues)
+        self.evidence.asked[number] = Asked(step.at_us, step.from_us, clues)
         self.add(WeightUnexplained(number=number, step=step.mass))
 
     def settle(self, *, at_least: int = 1) -> None:

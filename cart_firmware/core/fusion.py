@@ -105,24 +105,32 @@ def step_seen(draft: Draft, held: HeldStep | None, context: Context) -> None:
 def passage_seen(draft: Draft, passed: Passed, context: Context) -> None:
     """Take note of a hand that went over the rim; a change that waits may be told by it."""
     draft.evidence.passages = kept(draft.evidence.passages, passed)
-    _look_again(draft, context)
+    _look_again(draft, passed, context)
 
 
 def goods_sighted(draft: Draft, sighted: Sighted, context: Context) -> None:
     """Take note of what a hand was seen to carry; a change that waits may be told by it."""
     draft.evidence.sights = kept(draft.evidence.sights, sighted)
-    _look_again(draft, context)
+    _look_again(draft, sighted, context)
 
 
-def _look_again(draft: Draft, context: Context) -> None:
-    if draft.evidence.held:
+def _look_again(draft: Draft, seen: Passed | Sighted, context: Context) -> None:
+    """Reconsider what is open; what was asked about already is told what was seen of it, too."""
+    evidence = draft.evidence
+    belated = {
+        number: msgspec.structs.replace(step, clues=clues_about(evidence, step))
+        for number, step in evidence.asked.items()
+        if of_step((seen,), step.from_us, step.at_us)
+    }
+    evidence.asked.update(belated)
+    if evidence.held or belated:
         reconsider(draft, context)
         if draft.events:
             draft.settle()
 
 
-def clues_about(evidence: Evidence, step: HeldStep) -> Clues:
-    """Return what the passages say that belong to a step that is held."""
+def clues_about(evidence: Evidence, step: HeldStep | Asked) -> Clues:
+    """Return what the passages say that belong to a step, while they are kept."""
     return Clues(
         sight=together(of_step(evidence.sights, step.from_us, step.at_us)),
         hand=way_of(evidence.passages, step.from_us, step.at_us),

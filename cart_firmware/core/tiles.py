@@ -20,6 +20,7 @@ from cart_firmware.core.hypotheses import (
 )
 from cart_protocol.basket import Basket
 from cart_protocol.ids import ProductId
+from cart_protocol.mass import Mass, shown
 from cart_protocol.pricing.price_book import Prices
 
 
@@ -34,13 +35,26 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tiles(choices: Sequence[Hypothesis], basket: Basket, prices: Prices | None) -> tuple[Tile, ...]:
-    """Return a tile for each story, in the order of the choices."""
-    found = list[Tile]()
-    for choice in choices:
-        say, how = _WORDS[type(choice.story)]
-        picture = _picture(choice.story, basket, prices)
-        found.append(Tile(key=choice.key, what=say(choice.story, basket, prices), how=how, picture=picture))
-    return tuple(found)
+    """Return a tile for each story, in the order of the choices. The mass tells those of the same words apart."""
+    said = [_words(each.story, basket, prices) for each in choices]
+    return tuple(
+        Tile(
+            key=choice.key,
+            what=what,
+            how=f"{_moved(choice)} {how}" if said.count((what, how)) > 1 else how,
+            picture=_picture(choice.story, basket, prices),
+        )
+        for choice, (what, how) in zip(choices, said, strict=True)
+    )
+
+
+def _words(story: Story, basket: Basket, prices: Prices | None) -> tuple[str, str]:
+    say, how = _WORDS[type(story)]
+    return say(story, basket, prices), how
+
+
+def _moved(choice: Hypothesis) -> str:
+    return shown(Mass(abs(sum(question.mass for question in choice.questions))))
 
 
 def picture_of(product: ProductId, prices: Prices | None) -> str:

@@ -126,14 +126,18 @@ class Trip:
     def touch(self, touch: Touch) -> list[CartEvent]:
         return self.tell(touched, touch)
 
-    def sees(self, *products: tuple[str, float], others: float = 0.0, hand: Way = Way.UNSEEN) -> list[CartEvent]:
+    def sees(
+        self, *products: tuple[str, float], others: float = 0.0, hand: Way = Way.UNSEEN, ago_s: float = 0.0
+    ) -> list[CartEvent]:
         """A camera over the rim, and a recogniser, say something of the change that comes next, or that waits.
 
-        `products` are codes with the logarithm of how much better the picture fits them than goods at large.
+        `products` are codes with the logarithm of how much better the picture fits them than goods at large; `ago_s`
+        tells how much later than the hand was gone.
         """
         named = tuple((ProductId(code if ":" in code else gtin_of(code)), ratio) for code, ratio in products)
-        passed = self.tell(fusion.passage_seen, Passed(self.now_us - SECOND // 2, self.now_us, hand))
-        return passed + self.tell(fusion.goods_sighted, Sighted(self.now_us - SECOND // 2, self.now_us, named, others))
+        until_us = self.now_us - round(ago_s * SECOND)
+        passed = self.tell(fusion.passage_seen, Passed(until_us - SECOND // 2, until_us, hand))
+        return passed + self.tell(fusion.goods_sighted, Sighted(until_us - SECOND // 2, until_us, named, others))
 
     @property
     def tiles(self) -> tuple[Tile, ...]:

@@ -353,6 +353,29 @@ def test_what_was_seen_of_a_question_is_remembered_while_something_else_comes() 
     assert {tile.what for tile in trip.tiles} == asked
 
 
+def test_a_picture_that_comes_after_the_question_names_it_all_the_same() -> None:
+    trip = Trip.begun()
+    trip.put(259)
+    trip.wait(4)
+    assert (len(trip.basket.unexplained), trip.tiles) == (1, ())
+    trip.sees((CHEESE, 4.0), hand=Way.IN, ago_s=2)
+    assert trip.tiles == (), "it went over the rim after that"
+    trip.sees((APPLES, 4.0), hand=Way.IN, ago_s=4)
+    trip.choose("Apples")
+    assert [(line.name, line.mass) for line in trip.basket.lines.values()] == [("Apples", grams(259))]
+
+
+def test_answers_of_the_same_words_are_told_apart_by_their_mass() -> None:
+    trip = Trip.begun()
+    for mass in (700, 259):
+        trip.put(mass)
+        trip.wait(4)
+    trip.sees((APPLES, 4.0), others=-2.0, hand=Way.IN, ago_s=4)
+    assert [(tile.what, tile.how) for tile in trip.tiles] == [("Apples", "259 g put in"), ("Apples", "959 g put in")]
+    trip.touch(Choose(key=trip.tiles[1].key))
+    assert [line.mass for line in trip.basket.lines.values()] == [grams(959)]
+
+
 def test_a_picture_that_is_not_sure_does_not_stand_in_the_way_of_an_honest_scan() -> None:
     trip = Trip.begun()
     trip.scan(PASTA)
