@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cart_firmware.perception.product_index import ProductIndex, Space
+from cart_firmware.perception.product_index import ProductIndex, Space, kept
 
 FORMAT = 4
 """1 had a space of the features themselves, not of their square roots; 2 one doubt for all pictures; 3 no lengths."""
@@ -64,10 +64,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     @property
     def space_sha256(self) -> str:
         """Return what names network and space together, in hexadecimal: a vector means something in these alone."""
-        whole = hashlib.sha256(self.network_sha256.encode())
-        whole.update(_kept(self.space.centre))
-        whole.update(_kept(self.space.whitening))
-        return whole.hexdigest()
+        return hashlib.sha256(f"{self.network_sha256} {self.space.sha256}".encode()).hexdigest()
 
 
 class WrongKnowledge(ValueError):  # noqa: N818 - what is wrong, not that something is
@@ -91,7 +88,7 @@ def written(knowledge: Knowledge) -> bytes:
         allow_pickle=False,
         head=np.frombuffer(msgspec.json.encode(head, order="deterministic"), np.uint8),
         centre=knowledge.space.centre,
-        whitening=knowledge.space.whitening.astype(np.float16),
+        whitening=kept(knowledge.space.whitening),
         prototypes=knowledge.index.prototypes.astype(np.float16),
         bias=knowledge.index.bias,
     )
@@ -139,11 +136,6 @@ class _Head(msgspec.Struct):
     calibration: Calibration
     ordinary: tuple[float, float]
     record: dict[str, str]
-
-
-def _kept(array: NDArray[np.float32]) -> bytes:
-    """Return an array as it is after it was written and read: as many digits as 16-bit floats have."""
-    return array.astype("<f2").tobytes()
 
 
 def _floats(array: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -3,7 +3,9 @@
 Arithmetic only. An index does not change: adding or retiring a product gives a new one.
 """
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Self
 
 import msgspec
@@ -19,7 +21,7 @@ _BY_EXCITEMENT, _BY_DISTANCE = 0.3, 0.75
 A third draw: decision 38."""
 
 
-class Space(msgspec.Struct, frozen=True):
+class Space(msgspec.Struct, frozen=True, dict=True):
     """From features to vectors that lie close together for one product, and apart for two (whitening)."""
 
     centre: Floats
@@ -30,6 +32,11 @@ class Space(msgspec.Struct, frozen=True):
     """Sum of the features of an ordinary picture."""
     distance: float = 1.0
     """Of an ordinary picture from the centre, in the space."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """What names this space, in hexadecimal; the same after it was written and read."""
+        return hashlib.sha256(b"".join(kept(each).tobytes() for each in (self.centre, self.whitening))).hexdigest()
 
     def place(self, features: Floats) -> Floats:
         """Return the vectors of features (... x features).
@@ -56,6 +63,11 @@ class Space(msgspec.Struct, frozen=True):
 
 
 _LEAST = np.float32(1e-12)
+
+
+def kept(array: Floats) -> NDArray[np.float16]:
+    """Return an array of a space with as many digits as files keep of it."""
+    return array.astype("<f2")
 
 
 def rooted(features: Floats) -> Floats:

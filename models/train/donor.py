@@ -19,9 +19,6 @@ PICTURE = 0
 """Number of the activation that holds the picture."""
 PICTURE_SCALE, PICTURE_ZERO = 1 / 128, 127
 """A byte b of the picture stands for (b - 127) / 128 (lite's main.py: MEAN_RGB, STDDEV_RGB)."""
-MIDDLE = 0.7
-"""Standard deviation of the bell by which features are pooled, in halves of a side: what is meant lies in the middle of
-a picture, and other goods around it."""
 _SMALL = 1e-3
 """Added to the variance by every batch norm."""
 _STAGES = ((1, 1, 1), (2, 2, 6), (2, 2, 6), (3, 2, 6), (3, 1, 6), (4, 2, 6), (1, 1, 6))
@@ -31,7 +28,7 @@ _STAGES = ((1, 1, 1), (2, 2, 6), (2, 2, 6), (3, 2, 6), (3, 1, 6), (4, 2, 6), (1,
 class Layer(msgspec.Struct, frozen=True):
     """One operator. Activations are numbered from the picture on."""
 
-    kind: Literal["conv", "depthwise", "add", "pool"]
+    kind: Literal["conv", "depthwise", "add"]
     inputs: tuple[int, ...]
     output: int
     stride: int = 1
@@ -46,18 +43,10 @@ class Weights(msgspec.Struct):
 
 
 class Donor(msgspec.Struct, frozen=True):
-    """A graph that ends with the pooled features, and its convolutions by their output."""
+    """A graph that ends with a grid of features, and its convolutions by their output."""
 
     layers: tuple[Layer, ...]
     weights: dict[int, Weights]
-
-
-def about_the_middle(size: int) -> Floats:
-    """Return how much each place of a grid (size x size) weighs when features are pooled; the weights add up to one."""
-    away = (np.arange(size) - (size - 1) / 2) / (size / 2)
-    bell = np.exp(-((away / MIDDLE) ** 2) / 2)
-    weights = np.outer(bell, bell)
-    return np.asarray(weights / weights.sum(), np.float32)
 
 
 def folded(stored: Mapping[str, NDArray[np.generic]]) -> Donor:
@@ -92,8 +81,7 @@ def folded(stored: Mapping[str, NDArray[np.generic]]) -> Donor:
         if again:
             layers.append(Layer("add", (last, entry), len(layers) + 1))
             last = len(layers)
-    last = then(last, "_conv_head", "_bn1")
-    layers.append(Layer("pool", (last,), len(layers) + 1))
+    then(last, "_conv_head", "_bn1")
     return Donor(tuple(layers), weights)
 
 

@@ -74,9 +74,9 @@ class Recipe(msgspec.Struct, frozen=True):
     """Share of the products' scatter about one another that counts as scatter within one."""
     sharpness: float = 95.0
     """Inverse temperature of a clear picture; this and the next three were chosen on `val`, never trained on."""
-    strange: float = 0.2
+    strange: float = 0.16
     """Threshold and width of the density by which known goods are told from strange ones."""
-    strange_width: float = 0.1
+    strange_width: float = 0.13
     dull_sharpness: float = 17.0
     """Inverse temperature of a picture that is like nothing known."""
     seed: int = 1

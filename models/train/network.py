@@ -9,17 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.train.donor import (
-    PICTURE,
-    PICTURE_SCALE,
-    PICTURE_ZERO,
-    Donor,
-    Layer,
-    Range,
-    Weights,
-    about_the_middle,
-    folded,
-)
+from cart_firmware.perception.embedder import about_the_middle
+from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Donor, Layer, Range, Weights, folded
 from models.train.network_file import LEAST_WEIGHT, quantisation
 
 
@@ -59,17 +50,12 @@ class Tail(nn.Module):
         values = {self._entry: activation}
         for layer in self._layers:
             values[layer.output] = self._step(layer, values)
-        return values[self._layers[-1].output]
+        grid = values[self._layers[-1].output].float()
+        return (grid * torch.from_numpy(about_the_middle(grid.shape[2])).to(grid.device)).sum(dim=(2, 3))
 
     def _step(self, layer: Layer, values: dict[int, Tensor]) -> Tensor:
         first = values[layer.inputs[0]]
-        if layer.kind == "add":
-            result = first + values[layer.inputs[1]]
-        elif layer.kind == "pool":
-            weights = torch.from_numpy(about_the_middle(first.shape[2])).to(first.device)
-            result = (first.float() * weights).sum(dim=(2, 3))
-        else:
-            result = self._convolve(layer, first)
+        result = first + values[layer.inputs[1]] if layer.kind == "add" else self._convolve(layer, first)
         if self.seen is not None:
             self.seen.setdefault(layer.output, []).append(_observed(result))
         if self.ranges:

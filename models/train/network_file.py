@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Floats, Layer, Range, Weights, about_the_middle
+from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Floats, Layer, Range, Weights
 
 LEAST_WEIGHT = 1e-4
 """For which a channel without weights is taken; smaller, and a bias of 6 would not fit into 32 bits."""
@@ -20,7 +20,6 @@ _OPERATORS = {
     "conv": (schema.BuiltinOperator.CONV_2D, 3),
     "depthwise": (schema.BuiltinOperator.DEPTHWISE_CONV_2D, 3),
     "add": (schema.BuiltinOperator.ADD, 2),
-    "pool": (schema.BuiltinOperator.DEPTHWISE_CONV_2D, 3),
     "entry": (schema.BuiltinOperator.QUANTIZE, 1),
     "entry in floats": (schema.BuiltinOperator.DEQUANTIZE, 1),
 }
@@ -98,11 +97,10 @@ class _Writer:
         if layer.kind == "add":
             options, kind = schema.AddOptionsT(), schema.BuiltinOptions.AddOptions
         else:
-            pools = layer.kind == "pool"
-            weights = pooling(height, channels) if pools else self._weights[layer.output]
+            weights = self._weights[layer.output]
             options, kind = _convolution_options(layer)
             sources += self._stored(layer, weights)
-            height, width = (1 if pools else -(-size // layer.stride) for size in (height, width))
+            height, width = (-(-size // layer.stride) for size in (height, width))
             channels = len(weights.bias)
         shape = [batch, height, width, channels]
         low_and_high = (0.0, 1.0) if self._ranges is None else self._ranges[layer.output]
@@ -163,19 +161,13 @@ class _Writer:
         self._graph.operators.append(operator)
 
 
-def pooling(size: int, channels: int) -> Weights:
-    """Return the weights by which a grid of features (size x size) becomes one of each channel, as a convolution's."""
-    kernel = np.repeat(about_the_middle(size)[None, :, :, None], channels, axis=3)
-    return Weights(kernel, np.zeros(channels, np.float32))
-
-
 def _convolution_options(layer: Layer) -> tuple[Any, int]:
     if layer.kind != "conv":
         options, kind = schema.DepthwiseConv2DOptionsT(), schema.BuiltinOptions.DepthwiseConv2DOptions
         options.depthMultiplier = 1
     else:
         options, kind = schema.Conv2DOptionsT(), schema.BuiltinOptions.Conv2DOptions
-    options.padding = schema.Padding.VALID if layer.kind == "pool" else schema.Padding.SAME
+    options.padding = schema.Padding.SAME
     options.strideW = options.strideH = layer.stride
     options.dilationWFactor = options.dilationHFactor = 1
     activation = schema.ActivationFunctionType

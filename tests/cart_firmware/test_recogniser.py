@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from cart_firmware.perception.embedder import Embedder, Picture
+from cart_firmware.perception.embedder import Embedder, Picture, about_the_middle
 from cart_firmware.perception.knowledge import Calibration, Knowledge, WrongKnowledge, read, written
 from cart_firmware.perception.product_index import ProductIndex, Space, bias_of, together, unit
 from cart_firmware.perception.recogniser import Recogniser
@@ -65,6 +65,17 @@ def test_crops_of_any_size_are_looked_at(recogniser: Recogniser, shape: tuple[in
         1,
         recogniser.knowledge.index.prototypes.shape[1],
     )
+
+
+@pytest.mark.parametrize("places", [1, 5, 6, 7])
+def test_what_lies_in_the_middle_counts_most_and_all_places_count(places: int) -> None:
+    weights = about_the_middle(places)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[places // 2, places // 2] == weights.max()
+    assert places == 1 or weights.max() > 2 * weights[0, 0]
+    assert weights.min() > 0.2 * weights.max() > 0
+    assert weights == pytest.approx(weights[::-1, ::-1])
+    assert weights == pytest.approx(weights.T)
 
 
 @pytest.mark.parametrize("shape", [(40, 30), (40, 30, 4), (0, 30, 3)])

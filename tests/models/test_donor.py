@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Donor, Layer, Weights, about_the_middle, folded
+from cart_firmware.perception.embedder import Embedder, about_the_middle
+from models.train.donor import PICTURE, PICTURE_SCALE, PICTURE_ZERO, Donor, Layer, Weights, folded
 from models.train.network_file import kernel_scales, network_file, quantisation
 
 Floats = NDArray[np.float32]
@@ -19,7 +22,6 @@ SMALL = (
     Layer("add", (4, 1), 5),
     Layer("depthwise", (5,), 6, stride=2, relu6=True),
     Layer("conv", (6,), 7, relu6=True),
-    Layer("pool", (7,), 8),
 )
 """One of each operator, with kernels of 3 and 5 pixels, as EfficientNet-Lite has them."""
 SHAPES = {1: (8, 3, 3, 3), 2: (16, 1, 1, 8), 3: (1, 5, 5, 16), 4: (8, 1, 1, 16), 6: (1, 5, 5, 8), 7: (24, 1, 1, 8)}
@@ -59,8 +61,6 @@ def computed(layers: Sequence[Layer], weights: Mapping[int, Weights], picture: N
         value = values[layer.inputs[0]]
         if layer.kind == "add":
             values[layer.output] = value + values[layer.inputs[1]]
-        elif layer.kind == "pool":
-            values[layer.output] = (value * about_the_middle(len(value))[:, :, None]).sum(axis=(0, 1))
         else:
             values[layer.output] = convolved(layer, weights[layer.output], value)
     return values
@@ -82,7 +82,7 @@ def convolved(layer: Layer, weights: Weights, value: Floats) -> Floats:
 
 def test_a_file_in_floats_computes_the_same_as_the_definition(weights: dict[int, Weights]) -> None:
     got = answer(network_file(SMALL, weights, None, 35), picture_of(35))
-    assert got == pytest.approx(computed(SMALL, weights, picture_of(35))[8], abs=1e-4)
+    assert got == pytest.approx(computed(SMALL, weights, picture_of(35))[7], abs=1e-4)
 
 
 @pytest.mark.parametrize("side", [32, 33, 35, 40])
@@ -90,9 +90,9 @@ def test_a_file_computes_what_its_weights_say(weights: dict[int, Weights], side:
     values = computed(SMALL, weights, picture_of(side))
     ranges = {layer.output: (float(values[layer.output].min()), float(values[layer.output].max())) for layer in SMALL}
     got = answer(network_file(SMALL, weights, ranges, side), picture_of(side))
-    wanted = values[8]
-    assert got.shape == wanted.shape == (24,)
-    assert np.corrcoef(got, wanted)[0, 1] > 0.995
+    wanted = values[7]
+    assert got.shape == wanted.shape == (-(-side // 4), -(-side // 4), 24)
+    assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.995
     assert np.abs(got - wanted).max() < 0.1
 
 
@@ -104,18 +104,30 @@ def test_the_first_layers_alone_give_their_activation(weights: dict[int, Weights
 
 
 def test_a_range_that_is_too_narrow_cuts_what_lies_outside(weights: dict[int, Weights]) -> None:
-    ranges = dict.fromkeys(range(1, 9), (-0.5, 0.5))
+    ranges = dict.fromkeys(range(1, 8), (-0.5, 0.5))
     assert answer(network_file(SMALL, weights, ranges, 32), picture_of(32)).max() <= 0.501
 
 
-@pytest.mark.parametrize("size", [5, 6, 7])
-def test_what_lies_in_the_middle_counts_most_and_all_places_count(size: int) -> None:
-    weights = about_the_middle(size)
-    assert weights.sum() == pytest.approx(1)
-    assert weights[size // 2, size // 2] == weights.max() > 2 * weights[0, 0]
-    assert weights.min() > 0.2 * weights.max() > 0
-    assert weights == pytest.approx(weights[::-1, ::-1])
-    assert weights == pytest.approx(weights.T)
+@pytest.mark.parametrize("floats", [False, True])
+def test_a_cart_pools_the_grid_of_a_file_about_its_middle(weights: dict[int, Weights], *, floats: bool) -> None:
+    picture = picture_of(40)
+    values = computed(SMALL, weights, picture)
+    ranges = {layer.output: (float(values[layer.output].min()), float(values[layer.output].max())) for layer in SMALL}
+    embedder = Embedder(network_file(SMALL, weights, None if floats else ranges, 40))
+    got = embedder.features(np.ascontiguousarray(picture[:, :, ::-1]))
+    wanted = (values[7] * about_the_middle(10)[:, :, None]).sum(axis=(0, 1))
+    assert (embedder.side, embedder.width) == (40, 24)
+    assert got == pytest.approx(wanted, abs=1e-4 if floats else 0.05)
+
+
+def test_a_network_that_gives_no_grid_is_refused(weights: dict[int, Weights]) -> None:
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network_file(SMALL, weights, None, 32), 0))
+    graph = model.subgraphs[0]
+    graph.outputs = [next(place for place, tensor in enumerate(graph.tensors) if tensor.name == b"bias 7")]
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    with pytest.raises(ValueError, match=r"gives \[24\], not a square grid"):
+        Embedder(bytes(builder.Output()))
 
 
 def stored(dice: np.random.Generator) -> dict[str, NDArray[np.generic]]:
@@ -158,8 +170,8 @@ def test_the_graph_halves_the_picture_five_times_and_adds_within_stages(donor: D
     assert np.prod([layer.stride for layer in donor.layers]) == 32
     # 16 blocks in 7 stages: all but the first of a stage add what they were given.
     assert sum(layer.kind == "add" for layer in donor.layers) == 9
-    assert [layer.output for layer in donor.layers] == list(range(1, 60))
-    assert donor.layers[-1].kind == "pool"
+    assert [layer.output for layer in donor.layers] == list(range(1, 59))
+    assert (donor.layers[-1].kind, donor.layers[-1].relu6) == ("conv", True)
 
 
 def test_a_missing_weight_is_named() -> None:
