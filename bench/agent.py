@@ -1,6 +1,7 @@
 """The agent under measurement: the product's own services and journal, on a plain listener of this machine.
 
-`edge_agent.__main__` joins the same parts, with TLS, lanes and pages; raw MQTT is measured without TLS, so this is too.
+`edge_agent.composition` joins the same parts, with TLS, lanes and pages; raw MQTT is measured without TLS, so this is
+too.
 Before it serves, an empty journal gets a shop of carts that are bound to shoppers, as the store would have recorded it.
 """
 
