@@ -16,7 +16,8 @@ from cart_protocol.ids import RecordId
 from cart_protocol.money import Money
 from edge_agent.core.views import PhonePhase
 from tests.chromium import chromium
-from tests.web_desk import CODE, EXIT_CODE, LINES, OPEN_SESAME, TAXES, Shop, a_sight, shopper_of, until
+from tests.web_desk import CODE, EXIT_CODE, OPEN_SESAME, Shop, shopper_of, until
+from tests.web_views import LINES, TAXES, a_sight
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from cart_protocol.ids import CartId, RecordId, StaffId
 from edge_agent.core.staff import Role
 from edge_agent.store.staff import StaffFile, StaffFileError
-from tests.web_desk import OPEN_SESAME, SCAN_AGAIN, Shop, a_level, quick_hasher, staff_file
+from tests.web_desk import OPEN_SESAME, SCAN_AGAIN, Shop, quick_hasher, staff_file
+from tests.web_views import a_level
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from cart_protocol.money import Money
 from edge_agent.config import Limits
 from edge_agent.core.views import PhonePhase
 from edge_agent.web.phone import METHODS, read_code
-from tests.web_desk import CODE, EXIT_CODE, LINES, Shop, Shopper, shopper_of, until
+from tests.web_desk import CODE, EXIT_CODE, Shop, Shopper, shopper_of, until
+from tests.web_views import LINES
 
 
 @pytest.fixture
