@@ -7,6 +7,7 @@ KINDS: dict[str, str] = {
     "barcode": "measure.barcode",
     "gs1": "measure.gs1",
     "produce": "measure.produce",
+    "calibration": "measure.calibration",
     "painted": "measure.painted",
 }
 """Kind to the module whose `main(arguments)` measures it and returns the exit status."""

@@ -15,10 +15,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from cart_firmware.perception.embedder import Embedder, Picture
 from cart_firmware.perception.knowledge import Knowledge, read
@@ -32,6 +33,8 @@ from measure.produce_photographs import disturbances
 from models.train.photographs import Photograph, load, products
 
 DRAWS = 10
+Item = TypeVar("Item")
+Places = NDArray[np.int64]
 Wrong = tuple[Photograph, str, float]
 """A photograph, what it was named, and with which probability."""
 
@@ -88,17 +91,10 @@ def _warn(knowledge: Knowledge, part: str) -> None:
 
 def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) -> tuple[dict[str, Any], list[Wrong]]:
     """Return the figures, and what is named wrong."""
-    names, group_of = recogniser.knowledge.index.names, products(photographs)
-    group_of = {**recogniser.knowledge.groups, **group_of}
-    if strange := {one.product for one in photographs} - set(names):
-        raise SystemExit(f"the model does not know {len(strange)} products of the manifest: measure it with --partial")
-    places = {name: place for place, name in enumerate(names)}
-    right = np.array([places[one.product] for one in photographs])
-    kinds = sorted(set(group_of.values()))
-    group_of_name = np.array([kinds.index(group_of[name]) for name in names])
-    group = np.array([kinds.index(one.group) for one in photographs])
+    names = recogniser.knowledge.index.names
+    right, group_of = places_of(recogniser.knowledge, photographs)
     said, wall, cpu = [], [], []
-    for photograph in shown_progress(photographs, "named"):
+    for photograph in shown_progress(photographs, "photographs named"):
         picture = photograph.seen()
         began, began_cpu = time.perf_counter(), time.thread_time()
         sight = recogniser.recognise([picture])
@@ -112,10 +108,10 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
         for photograph, row in zip(photographs, probabilities, strict=True)
         if names[int(row.argmax())] != photograph.product
     ]
-    swaps = figures.swaps_caught(raw, right, group_of_name)
+    swaps = figures.swaps_caught(raw, right, group_of)
     return {
         **{f"fine_top{count}": figures.top(probabilities, right, count) for count in (1, 3, 5)},
-        "coarse_top1": figures.top_group(probabilities, group_of_name, group),
+        "coarse_top1": figures.top_group(probabilities, group_of, group_of[right]),
         "ece": figures.calibration_error(probabilities, right),
         "coverage_95": figures.coverage(probabilities, right, 0.95),
         "coverage_99": figures.coverage(probabilities, right, 0.99),
@@ -129,26 +125,41 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
     }, wrong
 
 
+def places_of(knowledge: Knowledge, photographs: Sequence[Photograph]) -> tuple[Places, Places]:
+    """Return the place of each photograph's product among the model's, and the group of each product of the model.
+
+    Raises:
+        SystemExit: the model does not know one of them.
+    """
+    group_of = {**knowledge.groups, **products(photographs)}
+    if strange := {one.product for one in photographs} - set(knowledge.index.names):
+        raise SystemExit(f"the model does not know {len(strange)} products of the manifest: measure it with --partial")
+    groups = sorted(set(group_of.values()))
+    return (
+        np.array([knowledge.index.place(one.product) for one in photographs]),
+        np.array([groups.index(group_of[name]) for name in knowledge.index.names]),
+    )
+
+
 def rounding(folder: Path, photographs: Sequence[Photograph], rounded: float) -> dict[str, float]:
     """Return what the network names right (%) in floats, where training left it in floats (scripts/train --floats)."""
     if not (folder / "floats").exists():
         return {}
     floats = opened(folder / "floats")[0]
-    said = [floats.recognise([one.seen()]).probabilities for one in shown_progress(photographs, "named in floats")]
+    progress = shown_progress(photographs, "photographs named in floats")
+    said = [floats.recognise([one.seen()]).probabilities for one in progress]
     places = np.array([floats.knowledge.index.place(one.product) for one in photographs])
     exact = figures.top(np.stack(said), places, 1)
     return {"fine_top1_floats": exact, "int8_loses": round(exact - rounded, 2)}
 
 
-def disturbed(
-    recogniser: Recogniser, photographs: Sequence[Photograph], right: np.ndarray[Any, np.dtype[np.int64]]
-) -> dict[str, float]:
+def disturbed(recogniser: Recogniser, photographs: Sequence[Photograph], right: Places) -> dict[str, float]:
     """Return how often the product is named right (%) when its picture is bad."""
     table = {}
     for name, disturb in disturbances().items():
         probabilities = [
             recogniser.recognise([disturb(photograph.seen())]).probabilities
-            for photograph in shown_progress(photographs, name)
+            for photograph in shown_progress(photographs, f"photographs: {name}")
         ]
         table[name] = figures.top(np.stack(probabilities), right, 1)
     return table
@@ -205,7 +216,7 @@ def novelty(recogniser: Recogniser, asked: Sequence[Photograph], shown: Sequence
 
 
 def shots_of(look: Callable[[Sequence[Picture]], Floats], photographs: Sequence[Photograph]) -> Shots:
-    vectors: list[Floats] = [look([one.seen()])[0] for one in shown_progress(photographs, "looked at")]
+    vectors: list[Floats] = [look([one.seen()])[0] for one in shown_progress(photographs, "photographs looked at")]
     return Shots([one.product for one in photographs], np.stack(vectors))
 
 
@@ -276,18 +287,23 @@ def show_novel(title: str, table: dict[str, Any]) -> None:
     print(f"  strangers: AUROC {table['auroc']}, {table['fpr_95']} taken for known where 95 % of the known pass")
 
 
-def shown_progress(photographs: Sequence[Photograph], what: str) -> Iterator[Photograph]:
-    for done, photograph in enumerate(photographs):
+def shown_progress(items: Sequence[Item], what: str) -> Iterator[Item]:
+    """Yield the items, and say on stderr how far it is."""
+    for done, item in enumerate(items):
         if done % 20 == 0:
-            print(f"\r{done} of {len(photographs)} photographs {what}   ", end="", file=sys.stderr, flush=True)
-        yield photograph
+            print(f"\r{done} of {len(items)} {what}   ", end="", file=sys.stderr, flush=True)
+        yield item
     print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
+
+
+def default_manifest() -> Path:
+    """Return where the labelled photographs lie beside a checkout."""
+    return Path(os.environ.get("CARTWRIGHT_DATA", "../shared/data")) / "produce" / "manifest.csv"
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/measure produce", description=__doc__)
-    default = Path(os.environ.get("CARTWRIGHT_DATA", "../shared/data")) / "produce" / "manifest.csv"
-    parser.add_argument("manifest", type=Path, nargs="?", default=default, help="default: %(default)s")
+    parser.add_argument("manifest", type=Path, nargs="?", default=default_manifest(), help="default: %(default)s")
     parser.add_argument("--model", type=Path, action="append", help="folder; may be repeated; default: models/produce")
     parser.add_argument("--partial", type=Path, action="append", default=[], help="folder of a model trained in part")
     parser.add_argument("--only-partial", action="store_true", help="leave out identification")

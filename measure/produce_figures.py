@@ -27,6 +27,21 @@ def calibration_error(probabilities: Floats, right: Places, bins: int = 15) -> f
     return round(float(sum(gaps)), 4)
 
 
+def calibration_error_by_chance(probabilities: Floats, dice: np.random.Generator, draws: int = 100) -> float:
+    """Return the mean calibration error that these probabilities show when they are right: so few are photographs."""
+    totals = probabilities.cumsum(axis=1)
+    errors = []
+    for _ in range(draws):
+        thrown = dice.random((len(totals), 1)) * totals[:, -1:]
+        errors.append(calibration_error(probabilities, (totals < thrown).sum(axis=1)))
+    return round(float(np.mean(errors)), 4)
+
+
+def surprise(probabilities: Floats, right: Places) -> float:
+    """Return the mean of -ln of what was said to be the probability of what is there (the negative log-likelihood)."""
+    return round(float(-np.log(probabilities[np.arange(len(right)), right]).mean()), 4)
+
+
 def coverage(probabilities: Floats, right: Places, precision: float) -> float:
     """Return how many photographs can be answered, the surest first, with so many of the answers right (0 to 1)."""
     surest = np.argsort(-probabilities.max(axis=1), kind="stable")

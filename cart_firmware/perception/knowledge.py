@@ -18,7 +18,7 @@ FORMAT = 4
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """How likeness becomes probability. Fitted on photographs that were not trained on."""
+    """How likeness becomes probability. Chosen on photographs that were not trained on: scripts/measure calibration."""
 
     sharpness: float
     """Inverse temperature of the softmax over likeness, of a picture that is certainly of something known."""
@@ -30,23 +30,29 @@ class Calibration(msgspec.Struct, frozen=True):
     """Inverse temperature of a picture that is like nothing known: a rare side of the goods, or something before them.
     Without it a scan that such a picture speaks against would be taken for a switched label."""
 
-    def unknown(self, likeness: NDArray[np.float32]) -> float:
-        """Return the probability that a picture of this likeness with each product shows none of them.
+    def unknown(self, likeness: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probability (...) that pictures of this likeness (... x products) show none of the products.
 
         The nearest product alone counts: to lie between several that are half alike is a stranger's way, not a known
         one's.
         """
-        return float(1 / (1 + np.exp((float(likeness.max()) - self.strange) / self.strange_width)))
+        nearest = likeness.max(axis=-1).astype(np.float64)
+        return np.asarray(1 / (1 + np.exp((nearest - self.strange) / self.strange_width)))
 
     def shares(self, likeness: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the probability of each product, if it is one of them, from a picture's likeness with each.
+        """Return the probability of each product, if it is one of them, from the likeness of pictures (... x products).
 
         They add up to one. The less a picture is like anything known, the less it says about which it is.
         """
-        away = likeness.astype(np.float64) - likeness.max()
-        sharp, dull = (np.exp(each * away) for each in (self.sharpness, self.dull_sharpness))
-        doubt = self.unknown(likeness)
-        return np.asarray((1 - doubt) * sharp / sharp.sum() + doubt * dull / dull.sum(), np.float64)
+        away = likeness.astype(np.float64) - likeness.max(axis=-1, keepdims=True)
+        doubt = self.unknown(likeness)[..., None]
+        return np.asarray((1 - doubt) * _softmax(self.sharpness * away) + doubt * _softmax(self.dull_sharpness * away))
+
+
+def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the softmax of scores (... x products) whose largest is zero."""
+    odds = np.exp(scores)
+    return np.asarray(odds / odds.sum(axis=-1, keepdims=True))
 
 
 class Knowledge(msgspec.Struct, frozen=True):

@@ -77,7 +77,7 @@ class Recogniser:
         if not len(index):
             return Sight((), np.zeros(0), 1.0)
         likeness = index.likeness(together(vectors))
-        return Sight(index.names, calibration.shares(likeness), calibration.unknown(likeness))
+        return Sight(index.names, calibration.shares(likeness), float(calibration.unknown(likeness)))
 
 
 _VIEWS = 8

@@ -14,7 +14,7 @@ from cart_firmware.perception.embedder import Embedder
 from cart_firmware.perception.knowledge import read, written
 from cart_firmware.perception.product_index import ProductIndex
 from cart_firmware.perception.recogniser import Recogniser
-from measure import produce
+from measure import calibration, produce
 
 SHIPPED = Path(__file__).parents[2] / "models" / "produce"
 COLOURS = {"plum": (90, 20, 90), "lime": (30, 200, 120), "beet": (60, 20, 160), "lemon": (30, 220, 230)}
@@ -132,3 +132,16 @@ def test_a_model_that_saw_these_photographs_is_said_to_have(
     model = model_of(list(COLOURS), manifest, tmp_path / "model")
     produce.main([str(manifest), "--model", str(model), "--part", "train"])
     assert "was trained on part 'train'" in capsys.readouterr().out
+
+
+def test_constants_are_tried_beside_those_of_the_model(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = model_of(list(COLOURS), manifest, tmp_path / "model")
+    knowledge = read((model / "knowledge.npz").read_bytes(), (model / "network.tflite").read_bytes())
+    assert calibration.main([str(manifest), "--model", str(model), "--best", "5"]) == 0
+    said = capsys.readouterr().out
+    (present,) = (line for line in said.splitlines() if line.endswith("as it is"))
+    assert present.split()[0] == f"{knowledge.calibration.sharpness:g},"
+    assert said.count("\n") in {8, 9}, "a heading, five sets, the model's if it is none of them, and what chance does"
+    assert "16 photographs would show an error of 0." in said

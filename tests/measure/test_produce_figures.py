@@ -31,6 +31,23 @@ def test_calibration_error_of_one_who_is_always_sure_and_half_the_time_wrong() -
     assert figures.calibration_error(np.tile([0.5, 0.5], (10, 1)), np.array([0, 1] * 5)) == pytest.approx(0)
 
 
+def test_right_probabilities_show_an_error_by_chance_the_less_the_more_photographs_there_are() -> None:
+    dice = np.random.default_rng(4)
+    many = dice.dirichlet(np.full(5, 0.3), 4_000)
+    errors = [
+        figures.calibration_error_by_chance(many[:count], np.random.default_rng(5), 20) for count in (40, 400, 4_000)
+    ]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 0.05
+    assert errors[-1] < 0.02
+
+
+def test_the_surer_of_what_is_there_the_less_surprised() -> None:
+    assert figures.surprise(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([1, 0])) == pytest.approx(
+        np.log(2) / 2, abs=1e-4
+    )
+
+
 def test_coverage_ends_where_mistakes_begin_to_count() -> None:
     # Surest first: right, right, wrong, right.
     assert figures.coverage(SAID, RIGHT, 0.99) == 50
