@@ -118,7 +118,7 @@ def _look_again(draft: Draft, seen: Passed | Sighted, context: Context) -> None:
     """Reconsider what is open; what was asked about already is told what was seen of it, too."""
     evidence = draft.evidence
     belated = {
-        number: msgspec.structs.replace(step, clues=clues_about(evidence, step))
+        number: msgspec.structs.replace(step, clues=_with_belated(step.clues, seen, clues_about(evidence, step)))
         for number, step in evidence.asked.items()
         if of_step((seen,), step.from_us, step.at_us)
     }
@@ -127,6 +127,13 @@ def _look_again(draft: Draft, seen: Passed | Sighted, context: Context) -> None:
         reconsider(draft, context)
         if draft.events:
             draft.settle()
+
+
+def _with_belated(known: Clues, seen: Passed | Sighted, now: Clues) -> Clues:
+    """Return what is known of a step, with what is now said of the hand or of the goods, whichever was seen."""
+    if isinstance(seen, Sighted):
+        return msgspec.structs.replace(known, sight=now.sight)
+    return msgspec.structs.replace(known, hand=now.hand)
 
 
 def clues_about(evidence: Evidence, step: HeldStep | Asked) -> Clues:
