@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from cart_firmware.perception.knowledge import Calibration
 from cart_firmware.perception.product_index import Floats
 from cart_firmware.perception.recogniser import Recogniser
+from measure import looks
 from measure import produce_figures as figures
-from measure.produce import default_manifest, opened, places_of, shots_of, shown_progress
+from measure.produce import default_manifest, looked_at, opened, places_of, shown_progress
 from models.train.photographs import Photograph, load
 
 OTHERS = tuple(
@@ -36,8 +37,10 @@ OTHERS = tuple(
 class Judged(msgspec.Struct):
     """What one model makes of photographs."""
 
-    likeness: Floats
-    """photographs x products"""
+    once: Floats
+    """Likeness at one look, photographs x products."""
+    both: Floats
+    """The same at both looks."""
     right: NDArray[np.int64]
     group_of: NDArray[np.int64]
     """Of each product."""
@@ -63,31 +66,33 @@ def main(arguments: Sequence[str]) -> int:
     for folder in options.model:
         recogniser, _ = opened(folder)
         present.add(recogniser.knowledge.calibration)
-        judged.append(judged_by(recogniser, asked))
+        judged.append(seen_by(recogniser, asked))
     rows = sorted((row(each, judged) for each in shown_progress([*{*present, *OTHERS}], "sets tried")), key=_error)
     print("sharpness, dull  threshold, width  calibration error  surprise  any swap  same group")
     for place, each in enumerate(rows):
         if place < options.best or each.calibration in present:
             print(f"{_line(each)}{'  as it is' if each.calibration in present else ''}")
     dice = np.random.default_rng(1)
-    chance = [figures.calibration_error_by_chance(now.shares(one.likeness), dice) for now in present for one in judged]
+    said = [now.shares(looks.judged_by(now, one.once, one.both)) for now in present for one in judged]
+    chance = [figures.calibration_error_by_chance(each, dice) for each in said]
     print(f"\nIf every probability were right, {len(asked)} photographs would show an error of {np.mean(chance):.3f}.")
     return 0
 
 
-def judged_by(recogniser: Recogniser, photographs: Sequence[Photograph]) -> Judged:
+def seen_by(recogniser: Recogniser, photographs: Sequence[Photograph]) -> Judged:
     """Return what a model makes of photographs of products that it knows."""
     right, group_of = places_of(recogniser.knowledge, photographs)
-    vectors = shots_of(recogniser.vectors, photographs).vectors
-    return Judged(recogniser.knowledge.index.likeness(vectors), right, group_of)
+    seen, index = looked_at(recogniser, photographs), recogniser.knowledge.index
+    return Judged(index.likeness(seen.once), index.likeness(seen.both), right, group_of)
 
 
 def row(calibration: Calibration, judged: Sequence[Judged]) -> Row:
     """Return what these constants would be worth."""
     found = []
     for one in judged:
-        shares = calibration.shares(one.likeness)
-        raw = shares * (1 - calibration.unknown(one.likeness)[:, None])
+        likeness = looks.judged_by(calibration, one.once, one.both)
+        shares = calibration.shares(likeness)
+        raw = shares * (1 - calibration.unknown(likeness)[:, None])
         swaps = figures.swaps_caught(raw, one.right, one.group_of)
         error = figures.calibration_error(shares, one.right)
         found.append((error, figures.surprise(shares, one.right), swaps["any"], swaps["group"]))

@@ -7,6 +7,7 @@ import numpy as np
 
 from cart_firmware.perception.product_index import Floats, ProductIndex
 from measure import produce_figures as figures
+from measure.looks import Looks
 
 Places = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -22,7 +23,14 @@ class Shots(msgspec.Struct):
         return self.vectors[[place for place, product in enumerate(self.products) if product == name]]
 
 
-def enrolled_alone(index: ProductIndex, known: Shots, asked: Shots, shots: int, draws: int) -> list[float]:
+class Asked(msgspec.Struct):
+    """Photographs to be named, and what they show."""
+
+    products: Sequence[str]
+    looks: Looks
+
+
+def enrolled_alone(index: ProductIndex, known: Shots, asked: Asked, shots: int, draws: int) -> list[float]:
     """Return, for each draw, how often a novel product is named right among all novel ones (%).
 
     Args:
@@ -39,7 +47,7 @@ def enrolled_alone(index: ProductIndex, known: Shots, asked: Shots, shots: int, 
     return results
 
 
-def enrolled_among_old(index: ProductIndex, known: Shots, asked: Shots, shots: int, draws: int) -> dict[str, float]:
+def enrolled_among_old(index: ProductIndex, known: Shots, asked: Asked, shots: int, draws: int) -> dict[str, float]:
     """Return how often new and old products are named right (%) when ten at most are enrolled beside the old ones."""
     before = _named_right(index, asked, index.names)
     new, old, top3 = [], [], []
@@ -68,13 +76,15 @@ def _enrolled(index: ProductIndex, names: Sequence[str], known: Shots, shots: in
     return index
 
 
-def _named_right(index: ProductIndex, asked: Shots, names: Sequence[str], within: int = 1) -> float:
+def _named_right(index: ProductIndex, asked: Asked, names: Sequence[str], within: int = 1) -> float:
     """Return how often photographs of these products are named right, within so many guesses."""
     wanted = set(names)
     places = [place for place, product in enumerate(asked.products) if product in wanted]
-    likeness = index.likeness(asked.vectors[places]).astype(np.float64)
+    if not places:
+        return 0.0
+    likeness = asked.looks.of(places).likeness(index).astype(np.float64)
     right = np.array([index.place(asked.products[place]) for place in places])
-    return figures.top(likeness, right, within) if places else 0.0
+    return figures.top(likeness, right, within)
 
 
 def _mean(values: Sequence[float]) -> float:

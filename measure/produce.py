@@ -27,6 +27,7 @@ from cart_firmware.perception.product_index import Floats, ProductIndex, unit
 from cart_firmware.perception.recogniser import Recogniser
 from measure import novel_products
 from measure import produce_figures as figures
+from measure.looks import Looks, looks_at
 from measure.novel_products import Shots
 from measure.produce_confusions import sheet
 from measure.produce_photographs import disturbances
@@ -93,7 +94,7 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
     """Return the figures, and what is named wrong."""
     names = recogniser.knowledge.index.names
     right, group_of = places_of(recogniser.knowledge, photographs)
-    said, wall, cpu = [], [], []
+    said, wall, cpu, looks = [], [], [], []
     for photograph in shown_progress(photographs, "photographs named"):
         picture = photograph.seen()
         began, began_cpu = time.perf_counter(), time.thread_time()
@@ -101,6 +102,7 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
         wall.append((time.perf_counter() - began) * 1e3)
         cpu.append((time.thread_time() - began_cpu) * 1e3)
         said.append(sight.probabilities * (1 - sight.unknown))
+        looks.append(sight.looks)
     raw = np.stack(said)
     probabilities = raw / raw.sum(axis=1, keepdims=True)
     wrong = [
@@ -118,6 +120,8 @@ def identification(recogniser: Recogniser, photographs: Sequence[Photograph]) ->
         "verify_any": swaps["any"],
         "verify_group": swaps["group"],
         "disturbed": disturbed(recogniser, photographs, right),
+        "looked_again": figures.percent(np.array(looks) > 1),
+        "ms_mean": round(statistics.fmean(wall), 2),
         "ms_median": round(statistics.median(wall), 2),
         "cpu_ms_median": round(statistics.median(cpu), 2),
         "lookup_ms": lookup_ms(recogniser),
@@ -197,8 +201,8 @@ def novelty(recogniser: Recogniser, asked: Sequence[Photograph], shown: Sequence
     """Return what becomes of products that the model does not know."""
     index = recogniser.knowledge.index
     known = shots_of(recogniser.shots, [one for one in shown if one.product not in index])
-    queries = shots_of(recogniser.vectors, asked)
-    density = np.array([1 - recogniser.judge(vector[None]).unknown for vector in queries.vectors])
+    queries = novel_products.Asked([one.product for one in asked], looked_at(recogniser, asked))
+    density = 1 - recogniser.knowledge.calibration.unknown(queries.looks.likeness(index))
     familiar = np.array([product in index for product in queries.products])
     return {
         "known": len(index),
@@ -218,6 +222,11 @@ def novelty(recogniser: Recogniser, asked: Sequence[Photograph], shown: Sequence
 def shots_of(look: Callable[[Sequence[Picture]], Floats], photographs: Sequence[Photograph]) -> Shots:
     vectors: list[Floats] = [look([one.seen()])[0] for one in shown_progress(photographs, "photographs looked at")]
     return Shots([one.product for one in photographs], np.stack(vectors))
+
+
+def looked_at(recogniser: Recogniser, photographs: Sequence[Photograph]) -> Looks:
+    """Return both looks at each photograph."""
+    return looks_at(recogniser, (one.seen() for one in shown_progress(photographs, "photographs looked at")))
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

@@ -82,8 +82,9 @@ def rooted(features: Floats) -> Floats:
 
 
 def together(vectors: Floats) -> Floats:
-    """Return what several vectors (shots x dimensions) say together: the direction of their mean, their mean length."""
-    return np.asarray(unit(vectors.mean(axis=0)) * np.linalg.norm(vectors, axis=-1).mean(), np.float32)
+    """Return what vectors (... x shots x dimensions) say together: the direction of their mean, their mean length."""
+    lengths = np.linalg.norm(vectors, axis=-1).mean(axis=-1)
+    return np.asarray(unit(vectors.mean(axis=-2)) * lengths[..., None], np.float32)
 
 
 class ProductIndex:

@@ -13,6 +13,9 @@ from cart_firmware.perception.embedder import Embedder, Picture
 from cart_firmware.perception.knowledge import Knowledge
 from cart_firmware.perception.product_index import Floats, together, unit
 
+SURE = 0.6
+"""Probability of the likeliest product from which one look is enough: 83 of 100 photographs of known goods. The others
+are looked at again, nearer (decision 39)."""
 _LEAST = 1e-12
 """Probability below which odds are not told apart."""
 
@@ -26,6 +29,13 @@ class Sight(msgspec.Struct, frozen=True):
     """Of each, if it is one of them; they add up to one."""
     unknown: float
     """Probability that it is none of them, judged by density alone: before weight, scan and shop have spoken."""
+    looks: int = 1
+    """How often each crop was looked at."""
+
+    @property
+    def sure(self) -> bool:
+        """Whether the likeliest product is likely enough for one look."""
+        return float(self.probabilities.max(initial=0.0)) * (1 - self.unknown) >= SURE
 
     def best(self, count: int) -> list[tuple[str, float]]:
         """Return the likeliest products with their probabilities, if it is a known one; the likeliest first."""
@@ -51,10 +61,22 @@ class Recogniser:
         self._embedder, self.knowledge = embedder, knowledge
 
     def recognise(self, crops: Sequence[Picture]) -> Sight:
-        """Return what the crops of one event show, each weighing the same. Raises ValueError when there is none."""
+        """Return what the crops of one event show, each weighing the same.
+
+        What leaves doubt is looked at again, nearer: goods that are small in the picture, or covered in part, fill more
+        of it then, and what lies around them less. Takes twice as long.
+
+        Raises:
+            ValueError: there is no crop.
+        """
         if not crops:
             raise ValueError("no crop to recognise: an event without a picture has no sight")
-        return self.judge(self.vectors(crops))
+        whole = self.vectors(crops)
+        sight = self.judge(whole)
+        if sight.sure:
+            return sight
+        both = self.judge(np.concatenate([whole, self.vectors([nearer(crop) for crop in crops])]))
+        return msgspec.structs.replace(both, looks=2)
 
     def vectors(self, crops: Sequence[Picture]) -> Floats:
         """Return the vectors of crops (crops x dimensions); see product_index.Space.place."""
@@ -87,8 +109,13 @@ _NEARER = 0.75
 
 def _views(crop: Picture) -> list[Picture]:
     """Return a crop and its middle, each as it is, mirrored, upside down, and both."""
+    both = crop, nearer(crop)
+    return [np.ascontiguousarray(each[::down, ::right]) for each in both for down in (1, -1) for right in (1, -1)]
+
+
+def nearer(crop: Picture) -> Picture:
+    """Return the middle of a crop, as it is seen from nearer."""
     height, width = crop.shape[:2]
     side = max(1, round(min(height, width) * _NEARER))
     top, left = (height - side) // 2, (width - side) // 2
-    both = crop, crop[top : top + side, left : left + side]
-    return [np.ascontiguousarray(each[::down, ::right]) for each in both for down in (1, -1) for right in (1, -1)]
+    return crop[top : top + side, left : left + side]

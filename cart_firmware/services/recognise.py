@@ -63,7 +63,13 @@ class Recognise:
             self._submit(
                 sighted(passage.from_us, passage.until_us, products, names=len(sight.names), unknown=sight.unknown)
             )
-            _LOG.debug("sighted", best=products[:3], unknown=round(sight.unknown, 3), until_us=passage.until_us)
+            _LOG.debug(
+                "sighted",
+                best=products[:3],
+                unknown=round(sight.unknown, 3),
+                looks=sight.looks,
+                until_us=passage.until_us,
+            )
 
 
 def goods_of(passage: Passage) -> Sequence[Crop]:

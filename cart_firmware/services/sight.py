@@ -60,10 +60,8 @@ class Sights:
 
     def recognise(self, crops: Sequence[Picture]) -> Sight:
         """Return what the crops of one event (BGR) show; some milliseconds each. Raises ValueError without any."""
-        recogniser = self._recogniser
-        if not crops:
-            raise ValueError("no crop to recognise: an event without a picture has no sight")
-        return recogniser.judge(self.vectors(crops))
+        with self._turn:
+            return self._recogniser.recognise(crops)
 
     def vectors(self, crops: Sequence[Picture]) -> Floats:
         """Return the vectors of crops; see perception.recogniser.Recogniser.vectors."""

@@ -72,7 +72,7 @@ class Recipe(msgspec.Struct, frozen=True):
     """Of the scatter that is whitened."""
     between: float = 0.03
     """Share of the products' scatter about one another that counts as scatter within one."""
-    sharpness: float = 95.0
+    sharpness: float = 80.0
     """Inverse temperature of a clear picture; this and the next three were chosen on `val`, never trained on."""
     strange: float = 0.16
     """Threshold and width of the density by which known goods are told from strange ones."""

@@ -11,7 +11,7 @@ import pytest
 from cart_firmware.perception.embedder import Embedder, Picture, about_the_middle
 from cart_firmware.perception.knowledge import Calibration, Knowledge, WrongKnowledge, read, written
 from cart_firmware.perception.product_index import ProductIndex, Space, bias_of, together, unit
-from cart_firmware.perception.recogniser import Recogniser
+from cart_firmware.perception.recogniser import SURE, Recogniser, nearer
 
 FOLDER = Path(__file__).parents[2] / "models" / "produce"
 NETWORK, KNOWLEDGE = ((FOLDER / name).read_bytes() for name in ("network.tflite", "knowledge.npz"))
@@ -108,6 +108,7 @@ def test_frames_that_show_several_sides_are_together_as_ordinary_as_each() -> No
     both = together(sides)
     assert np.linalg.norm(both) == pytest.approx(0.6)
     assert both[0] == pytest.approx(2 * both[1])
+    assert together(np.stack([sides, sides])) == pytest.approx(np.stack([both, both]))
 
 
 # ── a new product ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,6 +143,21 @@ def test_frames_of_one_event_count_together(recogniser: Recogniser) -> None:
     cart = Recogniser(Embedder(NETWORK), _knowing(recogniser.knowledge, index))
     black = np.zeros((64, 64, 3), np.uint8)
     assert cart.recognise([painted(6), painted(7), black]).best(1)[0][0] == "dragon fruit"
+
+
+def test_a_picture_that_leaves_doubt_is_looked_at_again_nearer(recogniser: Recogniser) -> None:
+    index = recogniser.knowledge.index.with_product("dragon fruit", recogniser.vectors([painted(4)]))
+    cart = Recogniser(Embedder(NETWORK), _knowing(recogniser.knowledge, index))
+    clear = cart.recognise([painted(4)])
+    assert (clear.looks, clear.best(1)[0][0]) == (1, "dragon fruit")
+    assert clear.best(1)[0][1] * (1 - clear.unknown) >= SURE
+    noise = np.random.default_rng(3).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    doubtful = cart.recognise([noise])
+    both = cart.judge(cart.vectors([noise, nearer(noise)]))
+    assert doubtful.looks == 2
+    assert np.array_equal(doubtful.probabilities, both.probabilities)
+    assert nearer(noise).shape == (90, 90, 3)
+    assert np.array_equal(nearer(noise), noise[15:105, 35:125])
 
 
 def test_a_retired_product_is_not_named_any_more(recogniser: Recogniser) -> None:

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
+from cart_firmware.perception.knowledge import Calibration
 from cart_firmware.perception.product_index import ProductIndex, unit
 from measure import novel_products
 from measure import produce_figures as figures
-from measure.novel_products import Shots
+from measure.looks import Looks, judged_by
+from measure.novel_products import Asked, Shots
 
 SAID = np.array([
     [0.7, 0.2, 0.1],
@@ -14,6 +16,7 @@ SAID = np.array([
 ])  # fmt: skip
 RIGHT = np.array([0, 1, 2, 1])
 GROUP = np.array([0, 0, 1])
+CALIBRATION = Calibration(80.0, 0.16, 0.13, 17.0)
 
 
 def test_the_right_product_among_the_likeliest() -> None:
@@ -75,9 +78,16 @@ def shots(names: list[str], each: int, seed: int) -> Shots:
     return Shots(products, unit(np.stack([middles[name] + dice.normal(size=32) * 0.5 for name in products])))
 
 
+def test_doubt_alone_is_looked_at_again() -> None:
+    once = np.array([[0.9, 0.1, 0.0], [0.3, 0.28, 0.0]], np.float32)
+    both = np.array([[0.0, 0.1, 0.9], [0.2, 0.5, 0.0]], np.float32)
+    assert np.array_equal(judged_by(CALIBRATION, once, both), [once[0], both[1]])
+
+
 def test_products_enrolled_from_shots_are_named_and_leave_the_old_ones_alone() -> None:
     names = [f"product {place:02d}" for place in range(30)]
-    known, asked = shots(names, 10, 1), shots(names, 5, 2)
+    known, queries = shots(names, 10, 1), shots(names, 5, 2)
+    asked = Asked(queries.products, Looks(queries.vectors, queries.vectors, CALIBRATION))
     index = ProductIndex([], np.zeros((0, 32), np.float32), np.zeros(0, np.float32))
     for name in names[:15]:
         index = index.with_product(name, known.of(name))
