@@ -9,7 +9,7 @@ import numpy as np
 from cart_firmware.perception.embedder import Picture
 from cart_firmware.perception.knowledge import Calibration
 from cart_firmware.perception.product_index import Floats, ProductIndex, together
-from cart_firmware.perception.recogniser import SURE, Recogniser, nearer
+from cart_firmware.perception.recogniser import Recogniser, nearer, one_look_is_enough
 
 
 class Looks(msgspec.Struct):
@@ -37,5 +37,5 @@ def looks_at(recogniser: Recogniser, pictures: Iterable[Picture]) -> Looks:
 
 def judged_by(calibration: Calibration, once: Floats, both: Floats) -> Floats:
     """Return the likeness at one look (... x products) where that leaves no doubt, else at both."""
-    sure = calibration.shares(once).max(axis=-1) * (1 - calibration.unknown(once)) >= SURE
-    return np.where(sure[..., None], once, both)
+    enough = one_look_is_enough(calibration.shares(once), calibration.unknown(once))
+    return np.where(enough[..., None], once, both)

@@ -29,10 +29,10 @@ def records(
 
     Exit status: 0 done, 2 there is no such record.
     """
-    settings = composition.stopped(config, "writes its record") if erase else composition.checked(config)
-    folder = settings.state / composition.RECORDING
     if (save or erase) and session is None:
         raise RecordingError("--save and --erase need --session; without either, 'cart-firmware recording' lists them")
+    settings = composition.stopped(config, "writes its record") if erase else composition.checked(config)
+    folder = settings.state / composition.RECORDING
     if save and session:
         _write(save, segment_ring.record_of(folder, lambda header, _: header.session == session))
     if erase and session:

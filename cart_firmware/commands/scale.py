@@ -11,14 +11,7 @@ import typer
 from cart_firmware import composition
 from cart_firmware.commands.options import Config
 from cart_firmware.config import Settings
-from cart_firmware.core.calibration import (
-    CalibrationRecord,
-    Limits,
-    Outcome,
-    RefusedError,
-    calibrated,
-    compare,
-)
+from cart_firmware.core.calibration import CalibrationRecord, Limits, Outcome, RefusedError, calibrated, compare
 from cart_firmware.core.tilt import Axes
 from cart_firmware.devices import calibration_file
 from cart_firmware.devices.accelerometers import open_imu

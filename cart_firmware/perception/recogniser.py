@@ -35,7 +35,7 @@ class Sight(msgspec.Struct, frozen=True):
     @property
     def sure(self) -> bool:
         """Whether the likeliest product is likely enough for one look."""
-        return float(self.probabilities.max(initial=0.0)) * (1 - self.unknown) >= SURE
+        return bool(one_look_is_enough(self.probabilities, self.unknown))
 
     def best(self, count: int) -> list[tuple[str, float]]:
         """Return the likeliest products with their probabilities, if it is a known one; the likeliest first."""
@@ -52,6 +52,16 @@ class Sight(msgspec.Struct, frozen=True):
             return None
         share = float(self.probabilities[self.names.index(name)]) * (1 - self.unknown)
         return float(np.log(max(share, _LEAST)) - np.log(max(1 - share, _LEAST)))
+
+
+def one_look_is_enough(probabilities: NDArray[np.float64], unknown: NDArray[np.float64] | float) -> NDArray[np.bool_]:
+    """Return whether the likeliest of the products (... x products) is likely enough for one look (...).
+
+    Args:
+        probabilities: of each, if it is one of them.
+        unknown: probability (...) that it is none of them.
+    """
+    return np.asarray(probabilities.max(axis=-1, initial=0.0) * (1 - unknown) >= SURE, np.bool_)
 
 
 class Recogniser:

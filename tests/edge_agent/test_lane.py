@@ -13,14 +13,7 @@ from edge_agent.core.events import IncidentRaised, LaneChecked, TokenBurned
 from edge_agent.core.exit_weighing import PATIENCE_S
 from edge_agent.core.lane_sequence import LaneState
 from edge_agent.ports import EasSignal, LampColour
-from tests.edge_agent.lane_bay import (
-    HOLD_S,
-    TWO_MILKS,
-    Bay,
-    lane_story,
-    recorded,
-    token_of,
-)
+from tests.edge_agent.lane_bay import HOLD_S, TWO_MILKS, Bay, lane_story, recorded, token_of
 from tests.edge_agent.shop_floor import ALICE, BOB, ShopFloor, play
 
 

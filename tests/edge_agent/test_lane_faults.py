@@ -14,14 +14,7 @@ from edge_agent.core.lane_sequence import LaneState
 from edge_agent.core.refusals import StaffRefusedError
 from edge_agent.ports import EasSignal, Journal, JournalFullError, LampColour
 from edge_agent.services.record import RecorderStoppedError
-from tests.edge_agent.lane_bay import (
-    STAFF,
-    TWO_MILKS,
-    Bay,
-    lane_story,
-    recorded,
-    token_of,
-)
+from tests.edge_agent.lane_bay import STAFF, TWO_MILKS, Bay, lane_story, recorded, token_of
 from tests.edge_agent.shop_floor import ShopFloor, play
 
 
