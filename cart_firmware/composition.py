@@ -33,7 +33,7 @@ from cart_protocol.host.service_manager import ServiceManager
 from cart_protocol.host.signature import Verifier
 from cart_protocol.ids import cart_id, store_id
 from cart_protocol.link.mqtt import MqttLink
-from cart_protocol.link.outbox import OutboxError, SqliteOutbox
+from cart_protocol.link.outbox import OutboxInUseError, SqliteOutbox
 from cart_protocol.link.settings import MqttSettings, TlsFiles
 from cart_protocol.pricing.price_book import Prices
 from cart_protocol.topics import subscriptions_of_cart
@@ -44,6 +44,8 @@ RECORDING = "recording"
 _DISK_RESERVE = 2 << 20
 """Holds the outbox's reserve of urgent events several times over: some 12 KiB of log each, at worst."""
 _EPOCHS = 2**53 - 1
+_STARTS_WITHIN_S = 15
+"""From the outbox on: devices are opened, and the network is read."""
 
 
 async def serve(settings: Settings) -> None:
@@ -123,10 +125,12 @@ async def status(settings: Settings) -> report.Status:
     try:
         with contextlib.closing(_outbox(settings, HostDice())) as outbox:
             return report.status_of(settings.identity.cart, outbox.basket(), outbox.position, outbox.acknowledged)
-    except OutboxError:
-        # It has begun to run since we asked.
-        if running := await report.ask(settings.state):
-            return running
+    except OutboxInUseError:
+        # It has begun to run since we asked, and answers when all its devices are open.
+        for _ in range(_STARTS_WITHIN_S):
+            if running := await report.ask(settings.state):
+                return running
+            await asyncio.sleep(1)
         raise
 
 

@@ -62,6 +62,10 @@ class OutboxError(Exception):
     """An outbox that cannot be opened; the text says what was found and what to do."""
 
 
+class OutboxInUseError(OutboxError):
+    """Another program has the file open."""
+
+
 class SqliteOutbox:
     """The outbox in `path`, made with `epoch_source` as its epoch where there is none.
 
@@ -301,9 +305,9 @@ def _open(path: Path, epoch: int) -> sqlite3.Connection:
             raise _DamagedError from error
         if _code(error) == sqlite3.SQLITE_FULL:
             raise _NoRoomError(f"{path}: {error}; make room on that disk") from error
-        busy = _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        remedy = "another program has it open: stop that one" if busy else "check the folder, its owner and the disk"
-        raise OutboxError(f"{path}: {error}; {remedy}") from error
+        if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise OutboxInUseError(f"{path}: {error}; another program has it open: stop that one") from error
+        raise OutboxError(f"{path}: {error}; check the folder, its owner and the disk") from error
     return database
 
 

@@ -1,5 +1,7 @@
 """The program itself: what its commands say, what it refuses, and that it lives through kill -9 with its basket."""
 
+import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -12,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from msgspec.structs import replace
 
 from cart_firmware.__main__ import main
+from cart_firmware.services import report
 from cart_protocol.basket import Basket, CartEvent, CodeOffered, SessionBegan, evolve
 from cart_protocol.ids import CommandId
 from cart_protocol.link.outbox import SqliteOutbox
@@ -141,6 +145,18 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.2)
+
+
+async def test_a_program_that_is_just_starting_is_waited_for(bench: Bench) -> None:
+    """It has its memory open before all its devices are, and answers after that: on a Pi some seconds later."""
+    bench.begin()
+    with contextlib.closing(SqliteOutbox(bench.state / "outbox.sqlite", 1_000, 7)) as outbox:
+        starting = report.status_of("c1", outbox.basket(), outbox.position, outbox.acknowledged)
+        asked = asyncio.create_task(asyncio.to_thread(bench.status))
+        await asyncio.sleep(6)
+        serving = asyncio.create_task(report.serve(bench.state, lambda: replace(starting, running=True)))
+        assert (await asked)["running"] is True
+        serving.cancel()
 
 
 @pytest.mark.processes
